@@ -1,0 +1,18 @@
+"""What the services share: the contract between them, and plumbing that must be identical.
+
+======================  ====================================================
+``runs/``               a run: its document, its facts, its rules, its views
+``stores/``             runs and messages in MongoDB; the driver; list pages
+``topics``              every Kafka topic, named once
+``events``              the body of every message on Kafka
+``feed``                state changes as CloudEvents
+``publisher``           what leaves a service for Kafka
+``kafka``               topics made, brokers built, failed records set aside
+``settings``, ``logs``  what every service reads and writes alike
+``ids``, ``errors``     names of objects, and of what goes wrong
+``tokens``              proof that a tool result answers a call of ours
+``backoff``             how long to wait before trying again
+======================  ====================================================
+
+Nothing here knows a service.
+"""

@@ -1,0 +1,95 @@
+"""The contract between the services: every message that crosses Kafka.
+
+Ids, times and trace context of the public feed are CloudEvents headers (``shared/feed.py``);
+what is here are the bodies. Adding an optional field is always safe, since readers ignore
+what they do not know. Any other change needs a new topic or type, published beside the old
+one for a while.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.runs.model import Published
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunCommand(Message):
+    """``run-commands``: look at this run now. The run itself says what is to be done.
+
+    ``published`` is how far the sender announced the run's events.
+    """
+
+    run_id: str
+    thread_id: str
+    reason: Literal["created", "outputs_submitted", "cancel_requested", "handed_over"]
+    published: Published = Published()
+
+
+class CodeRequested(Message):
+    """``tool-requests.code``: run ``code`` in the session of the thread.
+
+    ``token`` must come back with the result. ``deadline`` is in Unix seconds; no result is
+    of use after it.
+    """
+
+    call_id: str
+    run_id: str
+    thread_id: str
+    project_id: str
+    code: str
+    token: str
+    deadline: float
+
+
+class ToolResult(Message):
+    """``tool-results``: what a tool answered; the first result for a call stands.
+
+    ``output`` is what the model is told, ``outputs`` what the API shows (logs, images).
+    """
+
+    call_id: str
+    run_id: str
+    token: str
+    output: str
+    outputs: tuple[dict[str, Any], ...] = ()
+
+
+class Frame(Message):
+    """``run-stream``: one server-sent event on its way to the streams in one gateway's slot.
+
+    For a state change ``seq`` is its place among the run's events and ``n`` is 0; a delta
+    carries the ``seq`` that it follows and counts ``n`` up from 1. ``data`` is the v2 object.
+    """
+
+    run_id: str
+    epoch: int
+    seq: int
+    n: int = 0
+    event: str
+    data: dict[str, Any]
+    streams: tuple[str, ...]
+
+
+class Control(Message):
+    """``control``: told to every replica; whoever works on the run lets go of it."""
+
+    type: Literal["cancel"] = "cancel"
+    run_id: str
+    thread_id: str
+
+
+class ThreadEvent(Message):
+    """``thread-events``: a state change, as the public feed tells it: ids and small facts, no content."""
+
+    project_id: str
+    thread_id: str
+    assistant_id: str | None = None
+    run_id: str | None = None
+    step_id: str | None = None
+    message_id: str | None = None
+    status: str | None = None
+    seq: int | None = None  # place among the run's events

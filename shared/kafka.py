@@ -1,0 +1,96 @@
+"""The one way this code talks to Kafka: topics, durable writes, and two answers to a failure."""
+
+import asyncio
+import logging
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+from faststream import ExceptionMiddleware
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaBroker as ContextBroker
+from faststream.kafka.annotations import KafkaMessage
+from pydantic import ValidationError
+
+from shared import topics
+from shared.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+RETRY_PAUSE_S = 1.0
+OK = 0
+
+# publish=True runs these inside the scope that decides the offset: returning
+# commits the record, raising leaves it to be read again.
+on_failure = ExceptionMiddleware()
+
+
+@on_failure.add_handler(ValidationError, publish=True)
+async def set_aside(error: ValidationError, message: KafkaMessage, broker: ContextBroker) -> None:
+    """What cannot be read now never will be: keep the record for a person, and go on."""
+    record = message.raw_message
+    assert not isinstance(record, tuple), "batch subscribers are not used here"
+    log.error("set a record aside that cannot be read", extra={"topic": record.topic})
+    await broker.publish(
+        record.value,
+        topic=record.topic + topics.DEAD_LETTER_SUFFIX,
+        key=record.key,
+        headers={
+            "error": str(error.errors(include_input=False, include_url=False))[:1000],
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+        },
+    )
+
+
+@on_failure.add_handler(Exception, publish=True)
+async def hold_back(error: Exception) -> None:
+    """Anything else may pass: the record is read again, in order, but not in a hot loop."""
+    log.warning("a record is read again later", exc_info=error)
+    await asyncio.sleep(RETRY_PAUSE_S)
+    raise error
+
+
+def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
+    return KafkaBroker(
+        settings.kafka_bootstrap,
+        client_id=client_id,
+        acks="all",
+        middlewares=[on_failure],
+        logger=logging.getLogger("faststream"),
+        log_level=logging.DEBUG,
+        graceful_timeout=10.0,
+    )
+
+
+async def connect_admin(bootstrap: str) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    return admin
+
+
+async def generation(admin: AIOKafkaAdminClient) -> str:
+    """Return the broker's cluster id. Another one than before means: it has forgotten everything."""
+    cluster = await admin.describe_cluster()
+    return str(cluster["cluster_id"])
+
+
+async def ensure_topics(admin: AIOKafkaAdminClient, settings: ServiceSettings) -> None:
+    """Create the topics that are missing. Existing ones stay as they are."""
+    wanted = [(t.name, t.partitions, t.retention_s) for t in topics.ALL]
+    for topic in topics.WORK:
+        dead = (topic.name + topics.DEAD_LETTER_SUFFIX, topics.DEAD_LETTER_PARTITIONS)
+        wanted.append((*dead, topics.DEAD_LETTER_RETENTION_S))
+    new = [
+        NewTopic(
+            settings.topic_prefix + name,
+            num_partitions=partitions,
+            replication_factor=settings.topic_replication,
+            topic_configs={"retention.ms": str(retention_s * 1000)},
+        )
+        for name, partitions, retention_s in wanted
+    ]
+    response = await admin.create_topics(new)
+    for name, code, *_ in response.topic_errors:
+        if code not in (OK, TopicAlreadyExistsError.errno):
+            raise for_code(code)(f"could not create {name}")

@@ -1,0 +1,143 @@
+"""Everything that leaves a service for Kafka, apart from what FastStream answers by itself.
+
+Announcing is safe to repeat and may fail: the events stay in their document until a
+watermark says that the broker has them, and a sweeper announces what was left.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from pydantic import BaseModel
+
+from shared import feed, topics
+from shared.events import Control, Frame, RunCommand
+from shared.runs.model import Published, Run, Slot
+from shared.runs.views import WITHDRAWN, at_event
+from shared.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+Record: TypeAlias = tuple[topics.Topic, str | None, feed.Headers, BaseModel]
+
+PATIENCE_S = 2.0  # how long a caller waits for the broker before the sweeper has to do it
+
+
+class Publisher:
+    """Two producers: ``acks=all`` for what counts, ``acks=1`` for the frames of open streams."""
+
+    def __init__(self, settings: ServiceSettings, *, client_id: str) -> None:
+        self._prefix = settings.topic_prefix
+        self._durable = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            client_id=client_id,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=10_000,
+        )
+        self._fast = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            client_id=f"{client_id}-stream",
+            acks=1,
+            request_timeout_ms=5_000,
+        )
+        self.generation = ""  # the broker's, as last seen; kept by whoever watches it
+
+    async def __aenter__(self) -> Self:
+        await asyncio.gather(self._durable.start(), self._fast.start())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(self._durable.stop(), self._fast.stop(), return_exceptions=True)
+
+    async def announce(self, run: Run) -> Run:
+        """Send the run's unpublished events to the feed and to open streams, in order.
+
+        Returns the run with its watermark moved, or as it was if the broker did not answer.
+        """
+        done = run.published.n if run.published.generation == self.generation else 0
+        new = run.events[done:]
+        if not new:
+            return run
+        for event in new:
+            if run.slots and event.type != WITHDRAWN:
+                await self.frame(run, event.seq, 0, event.type, at_event(run, event))
+        records = [(topics.THREAD_EVENTS, run.thread_id, *feed.run_event(run, event)) for event in new]
+        if not await self._deliver(records):
+            return run
+        return run.evolve(published=Published(generation=self.generation, n=len(run.events)))
+
+    async def announce_message(
+        self, name: str, message_id: str, thread_id: str, project_id: str, at: float
+    ) -> bool:
+        """Tell the feed what a client did to a message; whether the broker took it."""
+        envelope = feed.message_event(name, message_id, thread_id, project_id, at)
+        return await self._deliver([(topics.THREAD_EVENTS, thread_id, *envelope)])
+
+    async def command(self, command: RunCommand) -> bool:
+        """Ring for an orchestrator; whether the broker took it. A lost command is found by the sweeper."""
+        return await self._deliver([(topics.RUN_COMMANDS, command.thread_id, [], command)])
+
+    async def request(self, topic: topics.Topic, key: str, message: BaseModel) -> bool:
+        """Send a tool request or a tool result; whether the broker took it."""
+        return await self._deliver([(topic, key, [], message)])
+
+    async def control(self, message: Control) -> bool:
+        return await self._deliver([(topics.CONTROL, None, [], message)])
+
+    async def frame(self, run: Run, seq: int, n: int, event: str, data: dict[str, Any]) -> None:
+        """Send one frame to each gateway that has a stream of the run open. Frames may be lost."""
+        by_slot: dict[int, list[Slot]] = {}
+        for slot in run.slots:
+            by_slot.setdefault(slot.slot, []).append(slot)
+        for partition, slots in by_slot.items():
+            frame = Frame(
+                run_id=run.id,
+                epoch=run.epoch,
+                seq=seq,
+                n=n,
+                event=event,
+                data=data,
+                streams=tuple(slot.stream for slot in slots),
+            )
+            await self._send_fast(partition, _encode(frame))
+
+    async def _send_fast(self, partition: int, value: bytes) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                topic = self._prefix + topics.RUN_STREAM.name
+                future = await self._fast.send(topic, value, partition=partition)
+        except (KafkaError, TimeoutError) as error:
+            log.debug("a frame was lost; the stream reads it from the store", exc_info=error)
+        else:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _deliver(self, records: Sequence[Record]) -> bool:
+        """Send ``records`` in order and wait until the broker has all of them, within ``PATIENCE_S``."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                acks = [
+                    await self._durable.send(
+                        self._prefix + topic.name,
+                        _encode(message),
+                        key=key.encode() if key else None,
+                        headers=headers,
+                    )
+                    for topic, key, headers, message in records
+                ]
+                await asyncio.gather(*acks)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("the broker did not take a message; the sweeper repeats it", exc_info=error)
+            return False
+        return True
+
+
+def _encode(message: BaseModel) -> bytes:
+    return json.dumps(message.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")).encode()

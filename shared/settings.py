@@ -1,0 +1,44 @@
+"""What every service reads from its environment."""
+
+import sys
+from typing import Literal, TypeVar
+
+from pydantic import PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "THREADMILL_"
+S = TypeVar("S", bound="ServiceSettings")
+
+
+class ServiceSettings(BaseSettings):
+    """Read once, at the start, and passed down. A bad value stops the start.
+
+    Names carry their unit; every variable is prefixed, as in ``THREADMILL_LEASE_S=45``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
+
+    kafka_bootstrap: str = "localhost:9092"
+    topic_prefix: str = "threadmill."
+    create_topics: bool = True  # at the start, and when a broker has forgotten them
+    topic_replication: PositiveInt = 1
+
+    mongo_url: SecretStr = SecretStr("mongodb://localhost:27017")
+    mongo_database: str = "threadmill"
+
+    call_secret: SecretStr = SecretStr("")  # signs tool calls; the same in every service
+
+    host: str = "127.0.0.1"
+    port: PositiveInt = 8080  # the API in the gateway, health probes elsewhere
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load(settings: type[S]) -> S:
+    """Read ``settings`` from the environment, or say in one line each what is wrong, and exit with 2."""
+    try:
+        return settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"{name.rstrip('_')}: {problem['msg']}\n")
+        sys.exit(2)

@@ -1,0 +1,48 @@
+"""The MongoDB driver. This is the only module that imports motor, so that leaving it changes one file."""
+
+from typing import Any, TypeAlias
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
+
+__all__ = [
+    "ASCENDING",
+    "DESCENDING",
+    "Collection",
+    "Database",
+    "Document",
+    "DuplicateKeyError",
+    "PyMongoError",
+    "connect",
+    "is_outage",
+]
+
+ASCENDING = 1
+DESCENDING = -1
+
+Document: TypeAlias = dict[str, Any]
+Database: TypeAlias = AsyncIOMotorDatabase[Document]
+Collection: TypeAlias = AsyncIOMotorCollection[Document]
+
+
+def connect(url: str, name: str) -> Database:
+    """Return the database ``name``; nothing is sent yet.
+
+    Writes are acknowledged by a majority and time out, so that a lost store becomes an
+    error in seconds. What the URL says (``retryWrites=false`` on the embedded store) wins.
+    """
+    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+        url,
+        w="majority",
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=20_000,
+        maxPoolSize=100,
+        appname="threadmill",
+    )
+    return client[name]
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether ``error`` says that the store is away, rather than that the request is wrong."""
+    return isinstance(error, ConnectionFailure | WTimeoutError)

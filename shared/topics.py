@@ -1,0 +1,34 @@
+"""The map of the pipeline: every Kafka topic, named once.
+
+``.v1`` is the version of the contract; adding an optional field keeps it. The prefix
+of a deployment (``THREADMILL_TOPIC_PREFIX``) goes in front of each name.
+"""
+
+from dataclasses import dataclass
+
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+
+
+@dataclass(frozen=True)
+class Topic:
+    name: str
+    key: str  # what the records of one partition have in common
+    partitions: int
+    retention_s: int
+    purpose: str
+
+
+THREAD_EVENTS = Topic("thread-events.v1", "thread id", 24, 7 * DAY_S, "public feed of every state change")
+RUN_COMMANDS = Topic("run-commands.v1", "thread id", 24, DAY_S, "work for run_orchestrator")
+TOOL_REQUESTS_CODE = Topic("tool-requests.code.v1", "thread id", 48, DAY_S, "work for tool_code")
+TOOL_RESULTS = Topic("tool-results.v1", "run id", 24, DAY_S, "what the tools answered")
+RUN_STREAM = Topic("run-stream.v1", "partition = gateway slot", 64, 600, "frames for open event streams")
+CONTROL = Topic("control.v1", "none", 1, HOUR_S, "told to every replica: cancel")
+
+ALL = (THREAD_EVENTS, RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_RESULTS, RUN_STREAM, CONTROL)
+WORK = (RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_RESULTS)  # each has a dead letter topic
+
+DEAD_LETTER_SUFFIX = ".dead"  # where a record goes that can never be processed
+DEAD_LETTER_PARTITIONS = 6
+DEAD_LETTER_RETENTION_S = 14 * DAY_S
