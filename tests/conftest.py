@@ -1,0 +1,45 @@
+"""Real infrastructure for the tests that need it: started once, a fresh database for each test.
+
+Addresses in the environment win (``TEST_KAFKA``, ``TEST_MONGO``); else the embedded broker
+and store are started as processes on free ports.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from shared.stores.database import Database, connect
+from tests.processes import beside_python, free_port, listening
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> Iterator[str]:
+    if given := os.environ.get("TEST_KAFKA"):
+        yield given
+        return
+    from tests.brokers import local_broker
+
+    with local_broker() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if given := os.environ.get("TEST_MONGO"):
+        yield given
+        return
+    folder, port = tmp_path_factory.mktemp("store"), free_port()
+    command = [beside_python("secantusd-py"), "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--storage-path", str(folder / "data"), "--cache-size", "128M"]
+    with listening(command, port, folder / "log"):
+        yield f"mongodb://127.0.0.1:{port}/?retryWrites=false&directConnection=true"
+
+
+@pytest.fixture
+async def db(mongo_url: str) -> AsyncIterator[Database]:
+    database = connect(mongo_url, f"test_{uuid4().hex[:12]}")
+    yield database
+    await database.client.drop_database(database.name)
+    database.client.close()
