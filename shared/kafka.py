@@ -59,7 +59,7 @@ def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
         middlewares=[on_failure],
         logger=logging.getLogger("faststream"),
         log_level=logging.DEBUG,
-        graceful_timeout=10.0,
+        graceful_timeout=0.5,
     )
 
 

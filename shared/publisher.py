@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -20,42 +20,59 @@ from shared.events import Control, Frame, RunCommand
 from shared.runs.model import Published, Run, Slot
 from shared.runs.views import WITHDRAWN, at_event
 from shared.settings import ServiceSettings
+from shared.tasks import until_done
 
 log = logging.getLogger(__name__)
 
+BROKER_AWAY = (KafkaError, OSError)
 Record: TypeAlias = tuple[topics.Topic, str | None, feed.Headers, BaseModel]
 
 PATIENCE_S = 2.0  # how long a caller waits for the broker before the sweeper has to do it
 
 
 class Publisher:
-    """Two producers: ``acks=all`` for what counts, ``acks=1`` for the frames of open streams."""
+    """Two producers: ``acks=all`` for what counts, ``acks=1`` for the frames of open streams.
+
+    Starts without waiting for a broker; while none is there, nothing is delivered.
+    """
 
     def __init__(self, settings: ServiceSettings, *, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
         self._prefix = settings.topic_prefix
-        self._durable = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            client_id=client_id,
-            acks="all",
-            enable_idempotence=True,
-            request_timeout_ms=10_000,
-        )
-        self._fast = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            client_id=f"{client_id}-stream",
-            acks=1,
-            request_timeout_ms=5_000,
-        )
+        self._durable: AIOKafkaProducer | None = None
+        self._fast: AIOKafkaProducer | None = None
+        self._connected = asyncio.Event()
         self.generation = ""  # the broker's, as last seen; kept by whoever watches it
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(self._durable.start(), self._fast.start())
+        self._connecting = asyncio.create_task(until_done(self._connect, BROKER_AWAY, what="the broker"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(self._durable.stop(), self._fast.stop(), return_exceptions=True)
+        self._connecting.cancel()
+        producers = [producer for producer in (self._durable, self._fast) if producer]
+        await asyncio.gather(
+            self._connecting, *(producer.stop() for producer in producers), return_exceptions=True
+        )
+
+    async def _connect(self) -> None:
+        self._durable = await self._start(acks="all", enable_idempotence=True, request_timeout_ms=10_000)
+        self._fast = await self._start(acks=1, request_timeout_ms=5_000)
+        self._connected.set()
+
+    async def _start(self, **arguments: Any) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_bootstrap, client_id=self._client_id, **arguments
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
 
     async def announce(self, run: Run) -> Run:
         """Send the run's unpublished events to the feed and to open streams, in order.
@@ -112,8 +129,9 @@ class Publisher:
     async def _send_fast(self, partition: int, value: bytes) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
+                fast = await self._producer("_fast")
                 topic = self._prefix + topics.RUN_STREAM.name
-                future = await self._fast.send(topic, value, partition=partition)
+                future = await fast.send(topic, value, partition=partition)
         except (KafkaError, TimeoutError) as error:
             log.debug("a frame was lost; the stream reads it from the store", exc_info=error)
         else:
@@ -123,8 +141,9 @@ class Publisher:
         """Send ``records`` in order and wait until the broker has all of them, within ``PATIENCE_S``."""
         try:
             async with asyncio.timeout(PATIENCE_S):
+                durable = await self._producer("_durable")
                 acks = [
-                    await self._durable.send(
+                    await durable.send(
                         self._prefix + topic.name,
                         _encode(message),
                         key=key.encode() if key else None,
@@ -137,6 +156,10 @@ class Publisher:
             log.warning("the broker did not take a message; the sweeper repeats it", exc_info=error)
             return False
         return True
+
+    async def _producer(self, name: Literal["_durable", "_fast"]) -> AIOKafkaProducer:
+        await self._connected.wait()
+        return getattr(self, name)
 
 
 def _encode(message: BaseModel) -> bytes:

@@ -64,7 +64,7 @@ def _released(run: Run, fact: f.Released) -> Run:
     if run.phase != "llm":
         return run
     run = supersede_turn(run, fact.now)
-    return run.evolve(phase="runnable", owner=None, wake_at=fact.now, epoch=run.epoch + 1)
+    return run.evolve(phase="runnable", owner=None, wake_at=fact.now)
 
 
 def _restarted(run: Run, fact: f.Restarted) -> Run:

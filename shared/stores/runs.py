@@ -163,6 +163,7 @@ def _update(before: Run, after: Run, now: float) -> Document:
         for name in Run.model_fields
         if name != APPENDED and getattr(before, name) is not getattr(after, name)
     }
+    changed.add("published")  # announcing moves it in memory; it is stored with the next change
     update: Document = {"$set": after.model_dump(mode="json", include=changed) | {"touched_at": now}}
     new = after.events[len(before.events) :]
     if new:

@@ -1,0 +1,132 @@
+"""Wires the orchestrator together. Nothing here decides anything."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
+
+from faststream.kafka import KafkaBroker
+from starlette.applications import Starlette
+
+from services.run_orchestrator.brokers import BrokerStore
+from services.run_orchestrator.follow_up import FollowUp
+from services.run_orchestrator.handlers import Handlers, build_router
+from services.run_orchestrator.ledger import Ledger
+from services.run_orchestrator.model import Model
+from services.run_orchestrator.settings import Settings
+from services.run_orchestrator.sweeper import Sweeper
+from services.run_orchestrator.turn import Turn
+from services.run_orchestrator.turns import Turns
+from shared import control, process
+from shared.broker_watch import BrokerWatch
+from shared.kafka import build_broker
+from shared.publisher import Publisher
+from shared.runs.model import Run
+from shared.stores.database import PyMongoError, connect
+from shared.stores.messages import MessageStore
+from shared.stores.runs import RunStore
+from shared.tasks import in_background, until_done
+from shared.topics import DAY_S
+
+log = logging.getLogger(__name__)
+
+
+class Orchestrator:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
+        self._runs, self._messages = RunStore(self._db), MessageStore(self._db)
+        self._brokers = BrokerStore(self._db)
+        self._publisher = Publisher(settings, client_id="run-orchestrator")
+        self._watch = BrokerWatch(settings, self._publisher, self._on_new_broker)
+        self._model = Model(settings)
+        self._follow_up = FollowUp(self._runs, self._messages, self._publisher, settings.call_secret)
+        self._turns = Turns(
+            self._runs,
+            self._publisher,
+            self._build_turn,
+            owner=f"{socket.gethostname()}-{uuid4().hex[:8]}",
+            lease_s=settings.lease_s,
+            most=settings.concurrent_turns,
+        )
+        self._handlers = Handlers(
+            self._runs, self._turns, self._publisher, self._follow_up, settings.call_secret
+        )
+        self._sweeper = Sweeper(self._runs, self._turns, self._handlers, self._follow_up)
+
+    def build_broker(self) -> KafkaBroker:
+        broker = build_broker(self._settings, client_id="run-orchestrator")
+        broker.include_router(build_router(self._settings.topic_prefix, self._handlers))
+        return broker
+
+    @asynccontextmanager
+    async def run(self, app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(self._db.client.close)
+            stack.push_async_callback(self._model.close)
+            await until_done(self._create_indexes, PyMongoError, what="the store")
+            await stack.enter_async_context(self._publisher)
+            stack.push_async_callback(self._turns.drain)  # after the consumers have stopped
+            for work in (
+                self._watch.run(),
+                self._heartbeat(),
+                self._sweeper.run(self._settings.sweep_s),
+                control.listen(self._settings, lambda message: self._turns.stop(message.run_id)),
+                self._consume(),
+            ):
+                await stack.enter_async_context(in_background(work))
+            yield
+
+    async def checks(self) -> dict[str, str]:
+        try:
+            await self._db.command("ping")
+        except PyMongoError as error:
+            return {"store": type(error).__name__}
+        return {"store": "ok", "kafka": self._watch.state if self._watch.seen.is_set() else "away"}
+
+    async def _create_indexes(self) -> None:
+        await self._runs.create_indexes()
+        await self._messages.create_indexes()
+
+    async def _consume(self) -> None:
+        """Handle records until cancelled; the sweeper works on while no broker is there."""
+        await self._watch.seen.wait()
+        broker = self.build_broker()
+        try:
+            await broker.start()
+            await asyncio.Event().wait()
+        finally:
+            await broker.stop()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_s)
+            try:
+                await self._turns.heartbeat()
+            except PyMongoError as error:
+                log.error("could not renew leases", exc_info=error)
+
+    async def _on_new_broker(self, generation: str) -> None:
+        for other in await self._brokers.others(generation):
+            marked = await self._runs.publish_again(other, ended_after=time.time() - DAY_S)
+            log.info("publishing again what another broker had", extra={"runs": marked})
+            await self._brokers.forget(other)
+
+    def _build_turn(self, run: Run) -> Turn:
+        ledger = Ledger(run, self._runs, self._messages, self._publisher)
+        return Turn(
+            ledger,
+            self._model,
+            self._messages,
+            self._publisher,
+            self._follow_up,
+            tries=self._settings.model_tries,
+        )
+
+
+def build_app(settings: Settings) -> Starlette:
+    orchestrator = Orchestrator(settings)
+    return process.worker_app(orchestrator.run, orchestrator.checks)

@@ -1,0 +1,106 @@
+"""One model turn as it is being written: each piece goes to the streams, each boundary to the store."""
+
+import json
+import time
+from dataclasses import dataclass, field
+
+from services.run_orchestrator.code_argument import CodeArgument
+from services.run_orchestrator.frames import Deltas, call_delta, message_delta
+from services.run_orchestrator.ledger import Ledger
+from services.run_orchestrator.prompt import CODE_INTERPRETER, offered_functions
+from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
+from shared.ids import derived_id
+from shared.runs import facts as f
+from shared.runs.model import Json, ToolCall
+
+INCOMPLETE = {"length": "max_completion_tokens", "content_filter": "content_filter"}
+
+
+@dataclass
+class CallDraft:
+    id: str
+    name: str
+    arguments: str = ""
+    code: CodeArgument | None = None  # for the hosted tool
+
+    def call(self) -> ToolCall:
+        """Raises FaultyReply."""
+        if self.code is not None:
+            return ToolCall(id=self.id, type="code_interpreter", name=self.name, input=self.code.finish())
+        arguments = self.arguments or "{}"
+        try:
+            json.loads(arguments)
+        except ValueError as error:
+            raise FaultyReply(f"arguments of {self.name} are not JSON: {error}") from None
+        return ToolCall(id=self.id, type="function", name=self.name, input=arguments)
+
+
+@dataclass
+class Draft:
+    """Raises ``Fenced`` and ``Cancelled`` (see ``ledger``) where the run is no longer ours to write."""
+
+    ledger: Ledger
+    deltas: Deltas
+    text: str = ""
+    calls: dict[int, CallDraft] = field(default_factory=dict)
+
+    @property
+    def content(self) -> tuple[Json, ...]:
+        part = {"type": "text", "text": {"value": self.text, "annotations": []}}
+        return (part,) if self.text else ()
+
+    async def take(self, piece: Piece) -> None:
+        match piece:
+            case Text(value):
+                await self._take_text(value)
+            case CallPiece():
+                await self._take_call(piece)
+            case End():
+                await self._take_end(piece)
+
+    async def _take_text(self, value: str) -> None:
+        if self.calls:
+            return  # text behind a call belongs nowhere in the API's order of steps
+        if not self.text:
+            run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, time.time()))
+            assert run.step is not None, "MessageStarted opens a step"
+            await self.deltas.begin(run, message_delta(run.step))
+        self.text += value
+        await self.deltas.add(value)
+
+    async def _take_call(self, piece: CallPiece) -> None:
+        if not self.calls:
+            await self.deltas.flush()
+            await self.ledger.save(f.CallsStarted(self.ledger.epoch, time.time(), self.content))
+        if piece.index not in self.calls:
+            await self._begin_call(piece)
+        call = self.calls[piece.index]
+        call.arguments += piece.arguments
+        await self.deltas.add(call.code.feed(piece.arguments) if call.code else piece.arguments)
+
+    async def _begin_call(self, piece: CallPiece) -> None:
+        run = self.ledger.run
+        if piece.name not in offered_functions(run):
+            raise FaultyReply(f"the model called {piece.name!r}, which it was not offered")
+        assert run.step is not None, "CallsStarted opens a step"
+        index = len(self.calls)
+        hosted = piece.name == CODE_INTERPRETER
+        call = CallDraft(
+            derived_id("call", run.step.id, index), piece.name, code=CodeArgument() if hosted else None
+        )
+        self.calls[piece.index] = call
+        kind = CODE_INTERPRETER if hosted else "function"
+        await self.deltas.begin(run, call_delta(run.step, index, call.id, call.name, kind))
+        await self.deltas.add("")
+
+    async def _take_end(self, end: End) -> None:
+        await self.deltas.flush()
+        now, epoch = time.time(), self.ledger.epoch
+        reason = INCOMPLETE.get(end.reason)
+        if self.calls and not reason:
+            calls = tuple(draft.call() for draft in self.calls.values())
+            await self.ledger.save(f.CallsMade(epoch, now, calls, end.usage))
+        elif self.text or reason:
+            await self.ledger.save(f.Answered(epoch, now, self.content, end.usage, reason))
+        else:
+            raise FaultyReply("the reply is empty")

@@ -1,0 +1,69 @@
+"""What a run's new phase asks of whoever moved it there. Safe to repeat, by anyone."""
+
+import time
+
+from pydantic import SecretStr
+
+from shared.events import CodeRequested
+from shared.publisher import Publisher
+from shared.runs.facts import Settled
+from shared.runs.model import Run
+from shared.runs.rules import advance
+from shared.stores.messages import MessageStore
+from shared.stores.runs import RunStore
+from shared.tokens import call_token
+from shared.topics import TOOL_REQUESTS_CODE
+
+
+class FollowUp:
+    def __init__(
+        self, runs: RunStore, messages: MessageStore, publisher: Publisher, call_secret: SecretStr
+    ) -> None:
+        self._runs = runs
+        self._messages = messages
+        self._publisher = publisher
+        self._call_secret = call_secret
+
+    async def after(self, run: Run) -> Run:
+        """Call the tools, leave the run to its client, or end it."""
+        if run.phase == "tools":
+            await self.request_tools(run)
+        elif run.phase == "user":
+            await self._runs.mark_published(run)
+        elif run.phase == "ending":
+            return await self.settle(run)
+        return run
+
+    async def request_tools(self, run: Run) -> None:
+        for call in run.awaited:
+            if call.type == "function":
+                continue
+            request = CodeRequested(
+                call_id=call.id,
+                run_id=run.id,
+                thread_id=run.thread_id,
+                project_id=run.project_id,
+                code=call.input,
+                token=call_token(self._call_secret, run.project_id, run.id, call.id),
+                deadline=float(run.expires_at),
+            )
+            await self._publisher.request(TOOL_REQUESTS_CODE, run.thread_id, request)
+
+    async def settle(self, run: Run) -> Run:
+        """End a run whose end is decided."""
+        now = time.time()
+        run = await self._runs.change(run, lambda run: advance(run, Settled(now)), now=now)
+        return await self.publish(run)
+
+    async def publish(self, run: Run) -> Run:
+        """Announce what was not announced yet, and note it."""
+        announced = await self._publisher.announce(run)
+        if announced.published.n == len(announced.events):
+            await self._runs.mark_published(announced)
+        return announced
+
+    async def show_messages(self, run: Run) -> None:
+        """Write every message of the run as the run has it: its owner may have died before."""
+        for step in run.steps:
+            if step.message_id:
+                await self._messages.write_step(run, step)

@@ -1,0 +1,101 @@
+"""Deltas on their way to the streams that watch a run, merged where they come fast."""
+
+import asyncio
+from collections.abc import Callable
+
+from shared.publisher import Publisher
+from shared.runs.model import Json, Run, Step
+
+MERGE_S = 0.02
+MERGE_CHARACTERS = 1024
+
+Wrap = Callable[[str, bool], tuple[str, Json]]  # (text, is the first) -> (event, object)
+
+
+class Deltas:
+    """Sends what the model writes, at once if the last piece was ``MERGE_S`` ago, else a little later.
+
+    One target at a time: the text of a message, the code or arguments of one call.
+    ``flush`` before a state change, so that no delta overtakes one.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._run: Run | None = None
+        self._wrap: Wrap | None = None
+        self._first = True
+        self._pending: list[str] = []
+        self._seq = 0
+        self._n = 0
+        self._last_s = 0.0
+        self._timer: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+
+    async def begin(self, run: Run, wrap: Wrap) -> None:
+        """Send from now on for another target; ``run`` is as it was last saved."""
+        await self.flush()
+        self._run = run if run.slots else None
+        self._wrap, self._first = wrap, True
+
+    async def add(self, text: str) -> None:
+        if self._run is None:
+            return
+        self._pending.append(text)
+        wait_s = self._last_s + MERGE_S - asyncio.get_running_loop().time()
+        if wait_s <= 0 or sum(map(len, self._pending)) >= MERGE_CHARACTERS:
+            await self.flush()
+        elif self._timer is None or self._timer.done():
+            self._timer = asyncio.create_task(self._flush_later(wait_s))
+
+    async def flush(self) -> None:
+        async with self._lock:
+            if self._run is None or self._wrap is None or not self._pending:
+                return
+            text, self._pending = "".join(self._pending), []
+            event, data = self._wrap(text, self._first)
+            self._first = False
+            self._last_s = asyncio.get_running_loop().time()
+            await self._send(self._run, event, data)
+
+    async def _send(self, run: Run, event: str, data: Json) -> None:
+        if self._seq != len(run.events):
+            self._seq, self._n = len(run.events), 0
+        self._n += 1
+        await self._publisher.frame(run, self._seq, self._n, event, data)
+
+    async def _flush_later(self, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        await self.flush()
+
+    async def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+
+
+def message_delta(step: Step) -> Wrap:
+    def wrap(text: str, first: bool) -> tuple[str, Json]:
+        value: Json = {"value": text, "annotations": []} if first else {"value": text}
+        content = [{"index": 0, "type": "text", "text": value}]
+        data = {"id": step.message_id, "object": "thread.message.delta", "delta": {"content": content}}
+        return "thread.message.delta", data
+
+    return wrap
+
+
+def call_delta(step: Step, index: int, call_id: str, name: str, kind: str) -> Wrap:
+    """The id and the name go out once: readers add strings up."""
+
+    def wrap(text: str, first: bool) -> tuple[str, Json]:
+        detail: Json = {"input": text} if kind == "code_interpreter" else {"arguments": text}
+        opening: Json = {"outputs": []} if kind == "code_interpreter" else {"name": name, "output": None}
+        if first:
+            detail |= opening
+        call: Json = {"index": index, "type": kind, kind: detail}
+        if first:
+            call["id"] = call_id
+        details = {"type": "tool_calls", "tool_calls": [call]}
+        data = {"id": step.id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+        return "thread.run.step.delta", data
+
+    return wrap

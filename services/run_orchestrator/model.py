@@ -1,0 +1,127 @@
+"""The model's server, over the chat-completions protocol."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import httpx2
+import openai
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
+
+from services.run_orchestrator.prompt import Prompt
+from services.run_orchestrator.replies import CallPiece, End, FaultyReply, ModelTrouble, Piece, Text
+from services.run_orchestrator.settings import Settings
+from shared.runs.model import Usage
+
+RETRY_AFTER_MOST_S = 60.0
+BROKEN = (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError)  # a bad line of JSON is a ValueError
+ANY = "*"
+
+
+class Model:
+    """One client for all turns. Trying again is the caller's: it must withdraw what was streamed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._aliases = settings.model_aliases
+        self._silence_s = settings.model_silence_s
+        self._client = AsyncOpenAI(
+            base_url=str(settings.model_url),
+            api_key=settings.model_api_key.get_secret_value() or "none",
+            max_retries=0,
+            timeout=settings.model_silence_s,
+        )
+
+    def served_name(self, model: str) -> str:
+        """Return what the server calls the ``model`` that a client asked for."""
+        return self._aliases.get(model) or self._aliases.get(ANY) or model
+
+    async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Yield the reply piece by piece; its ``End`` comes last, always.
+
+        Raises:
+            ModelTrouble: the server refused, went silent, or broke off.
+        """
+        try:
+            async with asyncio.timeout(self._silence_s):
+                chunks = await self._client.chat.completions.create(
+                    model=self.served_name(model),
+                    stream=True,
+                    stream_options={"include_usage": True},
+                    **prompt,
+                )
+            async with chunks:
+                reason, usage = None, None
+                reader = aiter(chunks)
+                while chunk := await self._next(reader):
+                    reason = _reason(chunk) or reason
+                    usage = _usage(chunk) or usage
+                    for piece in _pieces(chunk):
+                        yield piece
+        except BROKEN as error:
+            raise _trouble(error) from error
+        if reason is None:
+            raise FaultyReply("the reply broke off")
+        yield End(reason, usage or Usage())
+
+    async def _next(self, reader: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
+        async with asyncio.timeout(self._silence_s):
+            return await anext(reader, None)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _pieces(chunk: ChatCompletionChunk) -> list[Piece]:
+    pieces: list[Piece] = []
+    for choice in chunk.choices[:1]:
+        if choice.delta is None:
+            continue
+        if choice.delta.content:
+            pieces.append(Text(choice.delta.content))
+        for call in choice.delta.tool_calls or ():
+            function = call.function
+            if function is not None:
+                pieces.append(CallPiece(call.index, function.name or "", function.arguments or ""))
+    return pieces
+
+
+def _reason(chunk: ChatCompletionChunk) -> str | None:
+    return chunk.choices[0].finish_reason if chunk.choices else None
+
+
+def _usage(chunk: ChatCompletionChunk) -> Usage | None:
+    usage = chunk.usage
+    if usage is None:
+        return None
+    return Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+
+
+def _trouble(error: Exception) -> ModelTrouble:
+    """What the run's client is told of ``error``: a refusal in the server's own words."""
+    if isinstance(error, openai.RateLimitError):
+        text, wait_s = _words(error), _retry_after_s(error)
+        return ModelTrouble(text, code="rate_limit_exceeded", passing=True, retry_after_s=wait_s)
+    if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+        return ModelTrouble(_words(error), code="invalid_prompt", passing=False)
+    if isinstance(error, openai.APIStatusError) and error.status_code < 500 and error.status_code != 408:
+        return ModelTrouble(f"The model's server refused the request: {_words(error)}", passing=False)
+    if isinstance(error, openai.APIStatusError):
+        wait_s = _retry_after_s(error)
+        return ModelTrouble("The model's server failed.", passing=True, retry_after_s=wait_s)
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return ModelTrouble("The model's server did not answer in time.", passing=True)
+    return ModelTrouble("The connection to the model's server broke.", passing=True)
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body: Any = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    return str(said or f"status {error.status_code}")[:1000]
+
+
+def _retry_after_s(error: openai.APIStatusError) -> float | None:
+    try:
+        return min(float(error.response.headers["retry-after"]), RETRY_AFTER_MOST_S)
+    except (KeyError, ValueError):
+        return None

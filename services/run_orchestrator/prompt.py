@@ -1,0 +1,138 @@
+"""What the model sees: instructions, the thread's messages, and what this run did so far."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
+
+from shared.runs.model import Json, Run, Step
+from shared.stores.database import Document
+
+CODE_INTERPRETER = "code_interpreter"
+Prompt: TypeAlias = dict[str, Any]  # arguments of a chat completion, without model and stream
+
+CODE_TOOL = {
+    "type": "function",
+    "function": {
+        "name": CODE_INTERPRETER,
+        "description": (
+            "Runs Python and returns what it printed, with the value of the last expression. "
+            "Variables and files stay between calls. There is no network. "
+            "The working directory is /mnt/data."
+        ),
+        "parameters": {
+            "type": "object",
+            "properties": {"code": {"type": "string", "description": "Python source"}},
+            "required": ["code"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def build_prompt(run: Run, thread: Sequence[Document]) -> Prompt:
+    """Build the request for the run's next model turn from the messages of its ``thread``."""
+    settings = run.settings
+    messages: list[Json] = []
+    if settings.instructions:
+        messages.append({"role": "system", "content": settings.instructions})
+    messages += [_said(message) for message in thread]
+    messages += _done(run.steps)
+    prompt: Prompt = {"messages": messages}
+    optional = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "reasoning_effort": settings.reasoning_effort,
+        "response_format": None if settings.response_format == "auto" else settings.response_format,
+    }
+    prompt |= {name: value for name, value in optional.items() if value is not None}
+    if (left := completion_budget(run)) is not None:
+        # Servers that know reasoning models refuse the older name for those, and most others know only it.
+        prompt["max_completion_tokens" if settings.reasoning_effort else "max_tokens"] = left
+    return prompt | _tools(run)
+
+
+def completion_budget(run: Run) -> int | None:
+    """Tokens that the run may still write; None without a limit."""
+    most = run.settings.max_completion_tokens
+    return None if most is None else max(most - run.used.completion_tokens, 0)
+
+
+def prompt_budget_used_up(run: Run) -> bool:
+    most = run.settings.max_prompt_tokens
+    return most is not None and run.used.prompt_tokens >= most
+
+
+def offered_functions(run: Run) -> set[str]:
+    """The names that the model may call."""
+    return {tool["function"]["name"] for tool in _tools(run).get("tools", ())}
+
+
+def _tools(run: Run) -> Prompt:
+    tools: list[Json] = []
+    for tool in run.settings.tools:
+        if tool["type"] == CODE_INTERPRETER:
+            tools.append(CODE_TOOL)
+        elif tool["type"] == "function":
+            function = {name: value for name, value in tool["function"].items() if value not in (None, False)}
+            tools.append({"type": "function", "function": function})
+    if not tools:
+        return {}
+    chosen: Prompt = {"tools": tools, "tool_choice": _choice(run)}
+    if not run.settings.parallel_tool_calls:
+        chosen["parallel_tool_calls"] = False
+    return chosen
+
+
+def _choice(run: Run) -> Any:
+    """A forced call is forced in the first turn only: the run would never end else."""
+    choice = run.settings.tool_choice
+    if run.turn > 1 and choice != "none":
+        return "auto"
+    if isinstance(choice, dict) and choice["type"] != "function":
+        hosted = choice["type"] == CODE_INTERPRETER
+        return {"type": "function", "function": {"name": CODE_INTERPRETER}} if hosted else "auto"
+    return choice
+
+
+def _said(message: Document) -> Json:
+    return {"role": message["role"], "content": _content(message["role"], message["content"])}
+
+
+def _content(role: str, parts: Iterable[Json]) -> str | list[Json]:
+    """Text alone goes as a string, which every server takes; a user's images go as parts."""
+    kept: list[Json] = []
+    for part in parts:
+        if part["type"] == "text":
+            kept.append({"type": "text", "text": part["text"]["value"]})
+        elif part["type"] == "image_url" and role == "user":
+            kept.append(part)
+    if all(part["type"] == "text" for part in kept):
+        return "\n".join(part["text"] for part in kept)
+    return kept
+
+
+def _done(steps: Sequence[Step]) -> list[Json]:
+    """Each finished turn of the run as the assistant's message with its calls, and their outputs."""
+    messages: list[Json] = []
+    kept = [step for step in steps if not step.superseded]
+    for _, turn in groupby(kept, key=lambda step: step.turn):
+        said: Json = {"role": "assistant", "content": None}
+        outputs: list[Json] = []
+        for step in turn:
+            if step.content:
+                said["content"] = _content("assistant", step.content)
+            for call in step.calls:
+                function = {"name": call.name, "arguments": call.input}
+                if call.type == CODE_INTERPRETER:
+                    function["arguments"] = _code_arguments(call.input)
+                said.setdefault("tool_calls", []).append(
+                    {"id": call.id, "type": "function", "function": function}
+                )
+                outputs.append({"role": "tool", "tool_call_id": call.id, "content": call.output or ""})
+        messages += [said, *outputs]
+    return messages
+
+
+def _code_arguments(code: str) -> str:
+    return json.dumps({"code": code}, ensure_ascii=False)

@@ -1,0 +1,29 @@
+"""Everything the orchestrator reads from its environment, beside what all services read."""
+
+from typing import Self
+
+from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    port: PositiveInt = 8081
+
+    model_url: HttpUrl = HttpUrl("http://localhost:8000/v1")
+    model_api_key: SecretStr = SecretStr("")
+    # what a client asks for -> what the server has; "*" stands for every other name
+    model_aliases: dict[str, str] = Field(default_factory=dict)
+    model_silence_s: PositiveFloat = 120.0  # a model that sends nothing for this long is given up
+    model_tries: PositiveInt = 4  # of one turn, while the replies are faulty or refused
+
+    concurrent_turns: PositiveInt = 64  # model turns in flight in one process
+    lease_s: PositiveFloat = 15.0  # an owner silent for this long loses its run
+    heartbeat_s: PositiveFloat = 5.0
+    sweep_s: PositiveFloat = 2.0
+
+    @model_validator(mode="after")
+    def _renew_well_before_expiry(self) -> Self:
+        if self.heartbeat_s * 2 > self.lease_s:
+            raise ValueError("heartbeat_s must be at most half of lease_s: allow one slow renewal")
+        return self

@@ -1,0 +1,60 @@
+"""Finds runs that nobody works on, and events that nobody published. Every replica sweeps."""
+
+import asyncio
+import logging
+import random
+import time
+
+from services.run_orchestrator.follow_up import FollowUp
+from services.run_orchestrator.handlers import Handlers
+from services.run_orchestrator.turns import Turns
+from shared import logs
+from shared.runs import facts as f
+from shared.runs.model import Run
+from shared.runs.rules import advance
+from shared.stores.database import PyMongoError
+from shared.stores.runs import RunStore
+
+log = logging.getLogger(__name__)
+
+UNPUBLISHED_S = 3.0  # the writer announces at once; what is older was left behind
+
+
+class Sweeper:
+    def __init__(self, runs: RunStore, turns: Turns, handlers: Handlers, follow_up: FollowUp) -> None:
+        self._runs = runs
+        self._turns = turns
+        self._handlers = handlers
+        self._follow_up = follow_up
+
+    async def run(self, every_s: float) -> None:
+        """Sweep until cancelled; replicas drift apart by a random part of the pause."""
+        while True:
+            await asyncio.sleep(every_s * random.uniform(0.75, 1.25))
+            try:
+                await self.sweep()
+            except PyMongoError as error:
+                log.error("the store does not answer; sweeping again later", exc_info=error)
+
+    async def sweep(self) -> None:
+        for run in await self._runs.due(time.time()):
+            with logs.about(run_id=run.id, thread_id=run.thread_id):
+                await self._look_at(run)
+        for run in await self._runs.unpublished(time.time() - UNPUBLISHED_S):
+            if run.owner is None or run.wake_at < time.time():  # else its owner announces
+                await self._follow_up.show_messages(run)
+                await self._follow_up.publish(run)
+
+    async def _look_at(self, run: Run) -> None:
+        now = time.time()
+        if now >= run.expires_at and run.phase != "ending":
+            run = await self._runs.change(run, lambda r: advance(r, f.Expired(now)), now=now)
+        overdue = run.cancel_by is not None and now >= run.cancel_by
+        if run.phase == "llm" and overdue:
+            run = await self._runs.change(run, lambda r: self._turns.claim(r, force=True), now=now)
+        if run.phase == "tools" and now >= run.wake_at:
+            run = await self._runs.change(run, lambda r: advance(r, f.Rung(now)), now=now)
+            log.warning("asking for a tool call again", extra={"rings": run.rings})
+            await self._follow_up.request_tools(run)
+        elif run.phase == "ending" or (run.phase in ("runnable", "llm") and not self._turns.full):
+            await self._handlers.advance_run(run)

@@ -1,0 +1,144 @@
+"""One model turn of one run, from the prompt to the reply in the store, whatever happens on the way."""
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+
+from services.run_orchestrator.draft import Draft
+from services.run_orchestrator.follow_up import FollowUp
+from services.run_orchestrator.frames import Deltas
+from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
+from services.run_orchestrator.model import Model
+from services.run_orchestrator.prompt import build_prompt, completion_budget, prompt_budget_used_up
+from services.run_orchestrator.replies import ModelTrouble
+from shared.backoff import backoff_s
+from shared.publisher import Publisher
+from shared.runs import facts as f
+from shared.runs.model import Run, Usage
+from shared.runs.rules import SORRY
+from shared.stores.database import PyMongoError
+from shared.stores.messages import MessageStore
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 0.5
+RETRY_MOST_S = 8.0
+
+
+class Turn:
+    """Works on a run that this process has claimed; ends with the run in another phase, or given up."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        model: Model,
+        messages: MessageStore,
+        publisher: Publisher,
+        follow_up: FollowUp,
+        *,
+        tries: int,
+    ) -> None:
+        self._ledger = ledger
+        self._model = model
+        self._messages = messages
+        self._follow_up = follow_up
+        self._tries = tries
+        self._deltas = Deltas(publisher)
+        self._draft = Draft(ledger, self._deltas)
+
+    async def work(self) -> None:
+        """Never raises, but for cancellation of the task: then the run is still ours, and unfinished."""
+        run = self._ledger.run
+        try:
+            async with asyncio.timeout(max(run.expires_at - time.time(), 0.0)):
+                await self._converse()
+        except (Fenced, Cancelled, TimeoutError, ModelTrouble, PyMongoError) as error:
+            await self._end_early(error)
+        except Exception as error:
+            log.exception("a model turn failed")
+            await self._end_early(error)
+        finally:
+            await self._deltas.close()
+
+    async def stop(self) -> None:
+        """The run is to be cancelled, and nobody reads from the model any more."""
+        await self._conclude(f.Stopped(self._ledger.epoch, time.time(), self._draft.content))
+
+    async def release(self) -> Run:
+        """Give the unfinished run to whoever wants it."""
+        return await self._ledger.save(f.Released(self._ledger.epoch, time.time()))
+
+    async def _converse(self) -> None:
+        """Ask until there is a good reply, and save it.
+
+        Raises:
+            ModelTrouble: there is none.
+        """
+        run = self._ledger.run
+        if completion_budget(run) == 0:
+            await self._conclude(self._out_of("max_completion_tokens"))
+            return
+        if prompt_budget_used_up(run):
+            await self._conclude(self._out_of("max_prompt_tokens"))
+            return
+        limit = run.settings.truncation_strategy.get("last_messages")
+        thread = await self._messages.context(run.thread_id, upto=run.input_upto, limit=limit)
+        prompt = build_prompt(run, thread)
+        for failures in range(1, self._tries + 1):
+            try:
+                async with aclosing(self._model.stream(run.settings.model, prompt)) as pieces:
+                    async for piece in pieces:
+                        await self._draft.take(piece)
+            except ModelTrouble as trouble:
+                if failures == self._tries or not trouble.passing:
+                    raise
+                await self._start_over(trouble, failures)
+            else:
+                await self._follow_up.after(self._ledger.run)
+                return
+
+    async def _start_over(self, trouble: ModelTrouble, failures: int) -> None:
+        wait_s = backoff_s(failures, first_s=RETRY_FIRST_S, most_s=RETRY_MOST_S)
+        if trouble.retry_after_s is not None:
+            wait_s = trouble.retry_after_s
+        log.warning("asking the model again", extra={"reason": str(trouble), "wait_s": round(wait_s, 2)})
+        await self._deltas.flush()
+        await self._ledger.save(f.Restarted(self._ledger.epoch, time.time()))
+        self._draft = Draft(self._ledger, self._deltas)
+        await asyncio.sleep(wait_s)
+
+    async def _end_early(self, error: Exception) -> None:
+        now, epoch = time.time(), self._ledger.epoch
+        match error:
+            case Fenced():
+                log.warning("the run has another owner; its turn is dropped here")
+            case Cancelled():
+                await self.stop()
+            case TimeoutError():
+                await self._conclude(f.Expired(now))
+            case ModelTrouble():
+                log.warning("the model gave no usable reply", extra={"reason": str(error)})
+                text = SORRY if error.code == "server_error" and error.passing else str(error)
+                await self._conclude(f.Failed(epoch, now, error.code, text, self._draft.content))
+            case PyMongoError():
+                log.error("the store does not answer; the run goes on after its lease", exc_info=error)
+            case _:
+                await self._conclude(f.Failed(epoch, now, "server_error", SORRY, self._draft.content))
+
+    async def _conclude(self, fact: f.Fact) -> None:
+        """Save a fact that ends the run, and end it."""
+        try:
+            await self._deltas.flush()
+            run = await self._ledger.save(fact)
+        except Fenced:
+            run = self._ledger.run  # another epoch decided: its end, if it is one, is settled all the same
+            await self._follow_up.show_messages(run)
+        except PyMongoError as error:
+            log.error("the store does not answer; a sweeper ends the run", exc_info=error)
+            return
+        if run.phase == "ending":
+            await self._follow_up.settle(run)
+
+    def _out_of(self, budget: str) -> f.Answered:
+        return f.Answered(self._ledger.epoch, time.time(), (), Usage(), budget)

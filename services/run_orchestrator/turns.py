@@ -1,0 +1,120 @@
+"""The model turns in flight in this process: a bounded pool of tasks, each under a lease."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from services.run_orchestrator.turn import Turn
+from shared import logs
+from shared.events import RunCommand
+from shared.publisher import Publisher
+from shared.runs.facts import Claimed
+from shared.runs.model import Run
+from shared.runs.rules import advance
+from shared.stores.database import PyMongoError
+from shared.stores.runs import RunStore
+
+log = logging.getLogger(__name__)
+
+STOP = "stop"
+RELEASE = "release"
+
+
+class Turns:
+    """Claims runs and works on them. ``owner`` names this process in the store."""
+
+    def __init__(
+        self,
+        runs: RunStore,
+        publisher: Publisher,
+        build_turn: Callable[[Run], Turn],
+        *,
+        owner: str,
+        lease_s: float,
+        most: int,
+    ) -> None:
+        self.owner = owner
+        self._runs = runs
+        self._publisher = publisher
+        self._build_turn = build_turn
+        self._lease_s = lease_s
+        self._most = most
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._reasons: dict[str, str] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self._draining = False
+
+    @property
+    def full(self) -> bool:
+        return self._draining or len(self._tasks) >= self._most
+
+    async def room(self) -> None:
+        """Wait until another run may be claimed."""
+        await self._room.wait()
+
+    def claim(self, run: Run, *, force: bool = False) -> Run:
+        """Return the run claimed for this process; unchanged if it is not to be had. Not saved yet."""
+        return advance(run, Claimed(self.owner, time.time(), self._lease_s, force))
+
+    def start(self, run: Run) -> None:
+        """Work on ``run``, which this process has claimed and saved."""
+        assert run.owner == self.owner, "only a claimed run is worked on"
+        if run.id in self._tasks:
+            return
+        task = asyncio.create_task(self._work(run), name=run.id)
+        self._tasks[run.id] = task
+        if self.full:
+            self._room.clear()
+
+    def stop(self, run_id: str) -> None:
+        """Let go of a run that is to be cancelled, if this process works on it."""
+        self._interrupt(run_id, STOP)
+
+    async def drain(self) -> None:
+        """Take nothing more, and give every unfinished run to another replica."""
+        self._draining = True
+        self._room.clear()
+        for run_id in list(self._tasks):
+            self._interrupt(run_id, RELEASE)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def heartbeat(self) -> None:
+        """Renew the leases; notice cancellations that no control message told."""
+        if not self._tasks:
+            return
+        await self._runs.heartbeat(self.owner, time.time() + self._lease_s)
+        for run_id in await self._runs.cancelling(self.owner):
+            self.stop(run_id)
+
+    def _interrupt(self, run_id: str, reason: str) -> None:
+        task = self._tasks.get(run_id)
+        if task and run_id not in self._reasons:
+            self._reasons[run_id] = reason
+            task.cancel()
+
+    async def _work(self, run: Run) -> None:
+        turn = self._build_turn(run)
+        with logs.about(run_id=run.id, thread_id=run.thread_id):
+            try:
+                await turn.work()
+            except asyncio.CancelledError:
+                await self._let_go(turn, run)
+            except PyMongoError as error:
+                log.error("the store does not answer; the run goes on after its lease", exc_info=error)
+            finally:
+                self._tasks.pop(run.id, None)
+                self._reasons.pop(run.id, None)
+                if not self._draining:
+                    self._room.set()
+
+    async def _let_go(self, turn: Turn, run: Run) -> None:
+        if self._reasons.get(run.id) == STOP:
+            await turn.stop()
+            return
+        released = await turn.release()
+        command = RunCommand(
+            run_id=run.id, thread_id=run.thread_id, reason="handed_over", published=released.published
+        )
+        await self._publisher.command(command)

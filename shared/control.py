@@ -1,0 +1,44 @@
+"""The ``control`` topic: what every replica is told, from now on. It may be missed; it is only a hint."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from shared import topics
+from shared.events import Control
+from shared.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+
+async def listen(settings: ServiceSettings, react: Callable[[Control], None]) -> None:
+    """Call ``react`` with each message until cancelled."""
+    while True:
+        consumer = AIOKafkaConsumer(
+            settings.topic_prefix + topics.CONTROL.name,
+            bootstrap_servers=settings.kafka_bootstrap,
+            group_id=None,
+            auto_offset_reset="latest",
+        )
+        try:
+            await consumer.start()
+            async for record in consumer:
+                _react(record.value, react)
+        except (KafkaError, OSError) as error:
+            log.warning("cannot listen to the control topic", extra={"reason": repr(error)})
+            await asyncio.sleep(RETRY_S)
+        finally:
+            await consumer.stop()
+
+
+def _react(value: bytes | None, react: Callable[[Control], None]) -> None:
+    try:
+        react(Control.model_validate_json(value or b""))
+    except ValidationError:
+        log.warning("passed over a control message that cannot be read")

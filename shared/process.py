@@ -1,0 +1,49 @@
+"""A service as a process: an ASGI application under uvicorn, with health probes, stopped by SIGTERM."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from shared.settings import ServiceSettings
+
+DRAIN_S = 10  # open requests get this long to end
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+Checks = Callable[[], Awaitable[dict[str, str]]]
+
+
+def worker_app(lifespan: Lifespan, checks: Checks) -> Starlette:
+    """An application that works in its ``lifespan`` and shows only probes.
+
+    ``checks`` names what the service needs and how it is; everything must be ``"ok"`` or begin
+    with ``"ok "`` for the service to count as ready.
+    """
+
+    async def livez(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> JSONResponse:
+        found = await checks()
+        ready = all(state.split(" ")[0] == "ok" for state in found.values())
+        return JSONResponse(found, status_code=200 if ready else 503)
+
+    return Starlette(lifespan=lifespan, routes=[Route("/livez", livez), Route("/readyz", readyz)])
+
+
+def serve(app: ASGIApp, settings: ServiceSettings) -> None:
+    """Run ``app`` until SIGTERM or SIGINT."""
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=DRAIN_S,
+    )

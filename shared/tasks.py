@@ -1,0 +1,45 @@
+"""Work that goes on beside a service's requests."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from shared.backoff import backoff_s
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run ``work`` until the end of the block. Should it fail before, that is logged, loudly."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until_done(
+    attempt: Callable[[], Awaitable[None]],
+    passing: type[Exception] | tuple[type[Exception], ...],
+    *,
+    what: str,
+) -> None:
+    """Call ``attempt`` until it does not raise ``passing`` any more, with growing pauses up to 5 s."""
+    failures = 0
+    while True:
+        try:
+            return await attempt()
+        except passing as error:
+            failures += 1
+            log.warning("%s is not there yet", what, extra={"reason": repr(error)})
+            await asyncio.sleep(backoff_s(failures, first_s=0.2, most_s=5.0))
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("background work ended", exc_info=error)
