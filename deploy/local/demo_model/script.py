@@ -110,7 +110,7 @@ def _answer(request: ChatRequest, name: str | None) -> str:
     answered = list(request.answered_calls())
     if answered:
         found = [_finding(request.question, call, output.strip()) for call, output in answered]
-        return _addressed(" ".join(found), name)
+        return _addressed("\n".join(found), name)
     problem = find_problem(_FENCE.sub("", request.question))
     if problem is not None or _FENCE.search(request.question):
         task = _task(problem) if problem is not None else "run code"
