@@ -1,0 +1,152 @@
+"""The processes of one sandbox: how many, how much memory, and away with the strays."""
+
+# Descriptors and /proc, in a process that imports as little as it can: no pathlib.
+# ruff: noqa: PTH116, PTH123, PTH208
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+SWEEP_ROUNDS = 50
+SWEEP_PAUSE_S = 0.002
+
+
+def family() -> list[int]:
+    """All live descendants of this process (zombies left out)."""
+    if os.getpid() == 1:  # everything in our process namespace is ours
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1" and _lives(name)]
+    found: list[int] = []
+    unseen = [os.getpid()]
+    while unseen:
+        for child in _children(unseen.pop()):
+            unseen.append(child)
+            if _lives(str(child)):
+                found.append(child)
+    return found
+
+
+def tasks() -> int:
+    """Processes and threads of the family together, as the kernel counts them."""
+    return sum(_threads(pid) for pid in family())
+
+
+def memory_bytes(enough: int) -> int:
+    """Memory that the family keeps from others; exact only from ``enough`` on.
+
+    The cheap sum counts a page once per process that shares it, so only a sum that looks too big is
+    worth the walk over every mapping.
+    """
+    pids = family()
+    rough = {pid: _status_bytes(pid) for pid in pids}
+    if sum(rough.values()) < enough:
+        return sum(rough.values())
+    return sum(_proportional_bytes(pid, rough[pid]) for pid in pids)
+
+
+def hidden_file_bytes() -> int:
+    """Disk blocks of deleted files that the family still holds open."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in family():
+        with suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    entry = os.stat(f"/proc/{pid}/fd/{fd}")
+                    if stat.S_ISREG(entry.st_mode) and entry.st_nlink == 0:
+                        found[entry.st_dev, entry.st_ino] = entry.st_blocks * 512
+    return sum(found.values())
+
+
+def freeze() -> None:
+    """Stop every process of the sandbox but this one.
+
+    Reaches only our own: they share a process namespace or a Landlock signal scope that ends here.
+    """
+    with suppress(OSError):
+        os.kill(-1, signal.SIGSTOP)
+
+
+def kill_all() -> None:
+    """Kill every process of the sandbox but this one, until none is left."""
+    for _ in range(SWEEP_ROUNDS):
+        freeze()  # what stands still cannot fork away from the kill
+        with suppress(OSError):
+            os.kill(-1, signal.SIGKILL)
+        reap()
+        if not family():
+            return
+        time.sleep(SWEEP_PAUSE_S)
+
+
+def sweep(keep: int) -> int:
+    """Freeze the sandbox and kill all but this process and ``keep``, which stays frozen.
+
+    Returns how many were killed.
+    """
+    freeze()
+    killed: set[int] = set()
+    for _ in range(SWEEP_ROUNDS):
+        strays = [pid for pid in family() if pid != keep]
+        if not strays:
+            break
+        for pid in strays:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        killed.update(strays)
+        reap(keep)
+        time.sleep(SWEEP_PAUSE_S)
+    return len(killed)
+
+
+def reap(keep: int | None = None) -> int | None:
+    """Collect ended children; the wait status of ``keep`` if it was among them."""
+    ended = None
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == keep:
+                ended = status
+    return ended
+
+
+def _children(pid: int) -> Iterator[int]:
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            for child in _read(f"/proc/{pid}/task/{thread}/children").split():
+                yield int(child)
+
+
+def _lives(pid: str) -> bool:
+    state = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX"
+
+
+def _threads(pid: int) -> int:
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[17]) if fields else 0
+
+
+def _status_bytes(pid: int) -> int:
+    wanted = ("RssAnon:", "RssShmem:")
+    lines = _read(f"/proc/{pid}/status").splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(wanted))
+
+
+def _proportional_bytes(pid: int, otherwise: int) -> int:
+    wanted = ("Pss_Anon:", "Pss_Shmem:")
+    lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+    amounts = [int(line.split()[1]) << 10 for line in lines if line.startswith(wanted)]
+    return sum(amounts) if amounts else otherwise
+
+
+def _read(path: str) -> str:
+    """A file of /proc, or nothing if its process is gone."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

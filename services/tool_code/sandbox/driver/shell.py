@@ -1,0 +1,114 @@
+"""The IPython shell that user code runs in: results, tracebacks, top-level await, inline figures."""
+
+import base64
+import os
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Type
+from traitlets.config import Config
+
+IMAGES = ("image/png", "image/jpeg")
+ShowImage = Callable[[str, bytes], None]
+
+
+class _Results(DisplayHook):
+    """The value of the last expression, without the Out[1] in front."""
+
+    def quiet(self) -> bool:
+        """A semicolon after the expression asks for silence."""
+        return bool(self.semicolon_at_end_of_expression(_shell(self).cell))  # type: ignore[no-untyped-call]
+
+    def write_output_prompt(self) -> None:
+        """No prompt."""
+
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: Any = None) -> None:
+        if not _publish(_shell(self), format_dict):
+            sys.stdout.write(format_dict.get("text/plain", "") + "\n")
+
+
+class _Displays(DisplayPublisher):
+    """What display() and the figures of a cell are sent to."""
+
+    def publish(self, data: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if not _publish(_shell(self), data) and "text/plain" in data:
+            sys.stdout.write(data["text/plain"] + "\n")
+
+
+class CodeShell(InteractiveShell):
+    """Everything textual goes to standard output, where its order is kept; images go to ``show_image``."""
+
+    display_pub_class = Type(_Displays)
+    displayhook_class = Type(_Results)
+    show_image: ShowImage
+    cell: str = ""  # the code that runs now
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """There is no screen."""
+
+    def ask_exit(self) -> None:
+        """exit() and quit() end the cell, not the session."""
+        raise SystemExit
+
+    def system(self, cmd: str) -> None:
+        """!command: straight to our streams; the usual way needs a terminal."""
+        sys.stdout.flush()
+        self.system_raw(self.var_expand(cmd, depth=1))  # type: ignore[no-untyped-call]
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        kind = exc_tuple[0] if exc_tuple else sys.exc_info()[0]
+        if kind is None or not issubclass(kind, SystemExit):
+            super().showtraceback(exc_tuple, *args, **kwargs)
+
+
+def build_shell() -> CodeShell:
+    """The shell, complete but for its standard streams: made once, before the worker is forked."""
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.cache_size = 0  # Out[] would keep every result alive
+    config.DisplayFormatter.active_types = ["text/plain", *IMAGES]
+    shell: CodeShell = CodeShell.instance(config=config, user_module=main, user_ns=main.__dict__)
+    warnings.filterwarnings("ignore", message="To exit: use")
+    return shell
+
+
+def run_cell(shell: CodeShell, code: str) -> tuple[str, str | None]:
+    """Run one call's code; its status and the name of the error that ended it."""
+    shell.cell = code
+    outcome = shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
+    error = outcome.error_before_exec or outcome.error_in_exec
+    if error is None:
+        return "ok", None
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", None
+    if isinstance(error, SystemExit):
+        return "exit", None
+    return "error", type(error).__name__
+
+
+def _shell(part: DisplayHook | DisplayPublisher) -> CodeShell:
+    """The shell that a part of it belongs to."""
+    shell = part.shell
+    assert isinstance(shell, CodeShell)
+    return shell
+
+
+def _publish(shell: CodeShell, data: dict[str, Any]) -> bool:
+    """Send the image among the representations, if there is one."""
+    for kind in IMAGES:
+        if kind in data:
+            sys.stdout.flush()
+            image = data[kind]
+            shell.show_image(kind, base64.b64decode(image) if isinstance(image, str) else image)
+            return True
+    return False

@@ -1,0 +1,136 @@
+"""The service's own interpreter, lent to the sandboxes of bwrap and landlock."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.tool_code.sandbox.driver.policy import Policy, ProcessCap
+from services.tool_code.sandbox.limits import Limits
+
+DRIVER = Path(__file__).parent / "driver"
+PACKAGE = "services.tool_code.sandbox.driver"
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+# Users that no distribution gives out: one per sandbox, so that limits per user are limits per sandbox.
+FIRST_USER, USERS = 1_879_048_192, 1 << 20
+PREPARE_TIMEOUT_S = 180
+WARM_UP = "import IPython, numpy, pandas, matplotlib.pyplot, matplotlib_inline.backend_inline"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the sandbox may read: the interpreter, the driver, and matplotlib's list of fonts."""
+
+    interpreter: tuple[str, ...]
+    driver_root: str  # holds the driver under its package name, and nothing else
+    font_cache: str
+
+    def command(self, policy: Policy) -> list[str]:
+        """The driver's command line."""
+        return driver_command(sys.executable, self.driver_root, policy)
+
+
+def driver_command(python: str, driver_root: str, policy: Policy) -> list[str]:
+    """How any interpreter starts the driver: isolated, and with the driver's folder off the path again."""
+    start = (
+        f"import sys; sys.path.insert(0, {driver_root!r}); "
+        f"from {PACKAGE}.main import main; del sys.path[0]; main()"
+    )
+    return [python, "-I", "-B", "-X", "utf8", "-c", start, policy.to_json()]
+
+
+def prepare(scratch: Path) -> Runtime:
+    """Lay out the driver, and warm what each sandbox would otherwise do again: bytecode and the font list.
+
+    Blocks for some seconds the first time.
+    """
+    root = scratch / "driver"
+    package = root.joinpath(*PACKAGE.split("."))
+    shutil.rmtree(root, ignore_errors=True)
+    package.mkdir(parents=True)
+    for source in DRIVER.glob("*.py"):
+        shutil.copyfile(source, package / source.name)
+    for parent in list(package.parents)[: PACKAGE.count(".")]:
+        (parent / "__init__.py").touch()
+    fonts = scratch / "fonts"
+    environment = {"MPLCONFIGDIR": str(fonts), "HOME": str(fonts), "PATH": os.defpath, "MPLBACKEND": "agg"}
+    fonts.mkdir(exist_ok=True)
+    subprocess.run([sys.executable, "-c", WARM_UP], env=environment, timeout=PREPARE_TIMEOUT_S, check=True)
+    _compile(root)
+    for path in (scratch, *scratch.rglob("driver/**/*"), fonts, *fonts.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return Runtime(interpreter_paths(), str(root), str(fonts))
+
+
+def interpreter_paths() -> tuple[str, ...]:
+    """Every folder outside the system's that the interpreter needs, links on the way to it included."""
+    found = {sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
+    link = Path(sys.executable)
+    while link.is_symlink():
+        link = link.parent / link.readlink()
+        found.add(str(link.parent.parent))
+    clean = sorted(os.path.normpath(path) for path in found)
+    return tuple(path for path in clean if not _inside(path, SYSTEM))
+
+
+def policy_for(
+    limits: Limits,
+    *,
+    data_dir: str,
+    home_dir: str,
+    process_cap: ProcessCap,
+    uid: int | None,
+    font_cache: str | None,
+    watch_disk: bool = False,
+    readable: tuple[str, ...] | None = None,
+    reach: tuple[str, ...] = (),
+) -> Policy:
+    """The driver's share of the limits."""
+    return Policy(
+        data_dir=data_dir,
+        home_dir=home_dir,
+        memory_bytes=limits.memory_bytes,
+        processes=limits.processes,
+        disk_bytes=limits.disk_bytes,
+        open_files=limits.open_files,
+        cpu_s=limits.cpu_s,
+        output_head_bytes=limits.output_head_bytes,
+        output_tail_bytes=limits.output_tail_bytes,
+        max_images=limits.max_images,
+        max_image_bytes=limits.max_image_bytes,
+        event_bytes=limits.event_bytes,
+        max_events=limits.max_events,
+        process_cap=process_cap,
+        uid=uid,
+        font_cache=font_cache,
+        watch_disk=watch_disk,
+        readable=readable,
+        reach=reach,
+    )
+
+
+class UserPool:
+    """Hands out users one after the other; the start is drawn, so that two services do not meet."""
+
+    def __init__(self) -> None:
+        self._next = random.randrange(USERS)
+
+    def take(self) -> int | None:
+        """A user for one sandbox, or None where the service is no root and cannot change users."""
+        if os.geteuid() != 0:
+            return None
+        self._next = (self._next + 1) % USERS
+        return FIRST_USER + self._next
+
+
+def _compile(root: Path) -> None:
+    command = [sys.executable, "-m", "compileall", "-q", str(root)]
+    subprocess.run(command, timeout=PREPARE_TIMEOUT_S, check=True)
+
+
+def _inside(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(root + "/") for root in roots)
