@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
@@ -17,17 +17,18 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 
-async def listen(settings: ServiceSettings, react: Callable[[Control], None]) -> None:
-    """Call ``react`` with each message until cancelled."""
+async def listen(
+    settings: ServiceSettings, react: Callable[[Control], None], *, after: asyncio.Event
+) -> None:
+    """Call ``react`` with each message until cancelled; begin once ``after`` says that the topic exists."""
+    await after.wait()
+    partition = TopicPartition(settings.topic_prefix + topics.CONTROL.name, 0)
     while True:
-        consumer = AIOKafkaConsumer(
-            settings.topic_prefix + topics.CONTROL.name,
-            bootstrap_servers=settings.kafka_bootstrap,
-            group_id=None,
-            auto_offset_reset="latest",
-        )
+        consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None)
         try:
             await consumer.start()
+            consumer.assign([partition])
+            await consumer.seek_to_end(partition)
             async for record in consumer:
                 _react(record.value, react)
         except (KafkaError, OSError) as error:

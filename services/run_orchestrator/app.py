@@ -22,6 +22,7 @@ from services.run_orchestrator.turn import Turn
 from services.run_orchestrator.turns import Turns
 from shared import control, process
 from shared.broker_watch import BrokerWatch
+from shared.events import Control
 from shared.kafka import build_broker
 from shared.publisher import Publisher
 from shared.runs.model import Run
@@ -74,7 +75,7 @@ class Orchestrator:
                 self._watch.run(),
                 self._heartbeat(),
                 self._sweeper.run(self._settings.sweep_s),
-                control.listen(self._settings, lambda message: self._turns.stop(message.run_id)),
+                control.listen(self._settings, self._on_control, after=self._watch.seen),
                 self._consume(),
             ):
                 await stack.enter_async_context(in_background(work))
@@ -114,6 +115,9 @@ class Orchestrator:
             marked = await self._runs.publish_again(other, ended_after=time.time() - DAY_S)
             log.info("publishing again what another broker had", extra={"runs": marked})
             await self._brokers.forget(other)
+
+    def _on_control(self, message: Control) -> None:
+        self._turns.stop(message.run_id)
 
     def _build_turn(self, run: Run) -> Turn:
         ledger = Ledger(run, self._runs, self._messages, self._publisher)

@@ -58,8 +58,8 @@ class Handlers:
                 )
                 return
             answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs)
-            after = await self._runs.change(run, lambda r: self._answer(r, answered), now=time.time())
-            if after is run or after.phase == "tools":
+            after, taken = await self._runs.change(run, lambda r: self._answer(r, answered), now=time.time())
+            if not taken or after.phase == "tools":
                 return  # a repeat, or other calls are still awaited
             await self._go_on(after)
 
@@ -70,9 +70,9 @@ class Handlers:
             await self._follow_up.settle(run)
             return
         await self._turns.room()
-        claimed = await self._runs.change(run, self._turns.claim, now=time.time())
-        if claimed is not run and (claimed.owner == self._turns.owner or claimed.phase == "ending"):
-            await self._go_on(claimed)
+        run, claimed = await self._runs.change(run, self._turns.claim, now=time.time())
+        if claimed:
+            await self._go_on(run)
 
     async def _go_on(self, run: Run) -> None:
         if any(step.superseded for step in run.steps):

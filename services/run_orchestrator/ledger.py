@@ -36,7 +36,7 @@ class Ledger:
             Cancelled: it is to be cancelled; the fact may not have been taken.
         """
         before = self.run
-        after = await self._runs.change(before, lambda run: advance(run, fact), now=time.time())
+        after, _ = await self._runs.change(before, lambda run: advance(run, fact), now=time.time())
         self.run = after
         if after.epoch != self.epoch or after.ended:
             raise Fenced(after.id)

@@ -48,12 +48,12 @@ class Sweeper:
     async def _look_at(self, run: Run) -> None:
         now = time.time()
         if now >= run.expires_at and run.phase != "ending":
-            run = await self._runs.change(run, lambda r: advance(r, f.Expired(now)), now=now)
+            run, _ = await self._runs.change(run, lambda r: advance(r, f.Expired(now)), now=now)
         overdue = run.cancel_by is not None and now >= run.cancel_by
         if run.phase == "llm" and overdue:
-            run = await self._runs.change(run, lambda r: self._turns.claim(r, force=True), now=now)
+            run, _ = await self._runs.change(run, lambda r: self._turns.claim(r, force=True), now=now)
         if run.phase == "tools" and now >= run.wake_at:
-            run = await self._runs.change(run, lambda r: advance(r, f.Rung(now)), now=now)
+            run, _ = await self._runs.change(run, lambda r: advance(r, f.Rung(now)), now=now)
             log.warning("asking for a tool call again", extra={"rings": run.rings})
             await self._follow_up.request_tools(run)
         elif run.phase == "ending" or (run.phase in ("runnable", "llm") and not self._turns.full):

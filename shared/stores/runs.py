@@ -1,6 +1,7 @@
 """Runs in MongoDB. A run and the events it causes are one document: one write, no transaction."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from shared.errors import Stale
@@ -80,25 +81,27 @@ class RunStore:
             raise Stale(before.id)
         return after
 
-    async def change(self, run: Run, step: Callable[[Run], Run], *, now: float) -> Run:
+    async def change(self, run: Run, step: Callable[[Run], Run], *, now: float) -> tuple[Run, bool]:
         """Step and save; read again and step again when another writer was faster.
 
-        Returns the run as it now is. It is the same object as was read if nothing changed.
+        ``run`` may be out of date: that nothing changes is only believed of a run just read.
+        Returns the run as it now is, and whether this call changed it.
 
         Raises:
             Stale: it lost the race too often, or the run is gone.
         """
+        known = run
         for _ in range(MAX_TRIES):
             after = step(run)
-            if after is run:
-                return run
-            try:
-                return await self.save(run, after, now=now)
-            except Stale:
-                found = await self.get(run.id)
-                if found is None:
-                    raise
-                run = found
+            if after is not run:
+                with suppress(Stale):
+                    return await self.save(run, after, now=now), True
+            elif run is not known:
+                return run, False
+            found = await self.get(run.id)
+            if found is None:
+                raise Stale(run.id)
+            run = found
         raise Stale(run.id)
 
     async def set_metadata(self, run: Run, metadata: dict[str, str]) -> None:

@@ -1,0 +1,200 @@
+"""What a sandbox does for code that means well; the same for every kind of sandbox."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from services.tool_code.sandbox.backend import Backend
+from services.tool_code.sandbox.choose import Preference
+from services.tool_code.sandbox.errors import FileRefused, SessionClosed
+from services.tool_code.sandbox.session import Session
+from tests.eventually import eventually
+from tests.integration.sandboxes import KINDS, LIMITS, PATIENT_S, logs, started
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    preference: Preference = request.param
+    with started(preference, tmp_path_factory.mktemp("scratch")) as backend:
+        yield backend
+
+
+@pytest.fixture
+async def session(backend: Backend) -> AsyncIterator[Session]:
+    session = await backend.start("thread_1")
+    yield session
+    await session.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        ("1+1", "2\n"),
+        ("x = 1", ""),
+        ("1+1;", ""),
+        ("None", ""),
+        ("print('a'); 'b'", "a\n'b'\n"),
+        ("print('a', end=''); 1", "a1\n"),
+        (
+            "import sys\nfor n in range(3):\n    print(n)\n    print(-n, file=sys.stderr)",
+            "0\n0\n1\n-1\n2\n-2\n",
+        ),
+        ("import os; os.system('echo shell; echo error >&2'); print('then')", "shell\nerror\nthen\n"),
+        ("!echo magic", "magic\n"),
+        ("import asyncio\nawait asyncio.sleep(0)\n'awaited'", "'awaited'\n"),
+        ("print('é€\\U0001f600')", "é€\U0001f600\n"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff\\n');", "\ufffd\n"),
+        ("display({'a': 1})", "{'a': 1}\n"),
+        ("import os; sorted(os.listdir())", "[]\n"),
+    ],
+)
+async def test_prints_what_a_notebook_would_print(session: Session, code: str, printed: str) -> None:
+    execution = await session.run(code, timeout_s=PATIENT_S)
+    assert (execution.status, execution.logs, execution.notice) == ("ok", printed, None)
+
+
+async def test_state_is_kept_between_calls(session: Session) -> None:
+    await logs(session, "import math\nx = 41\ndef f(): return x + 1")
+    assert await logs(session, "f(), math.pi > 3") == "(42, True)"
+    assert await logs(session, "_") == "(42, True)"
+
+
+async def test_an_error_is_a_plain_traceback_and_loses_nothing(session: Session) -> None:
+    execution = await session.run("x = 1\ndef f():\n    return x / 0\nf()", timeout_s=PATIENT_S)
+    assert (execution.status, execution.error, execution.state_lost) == ("error", "ZeroDivisionError", False)
+    assert "ZeroDivisionError: division by zero" in execution.logs
+    assert "return x / 0" in execution.logs
+    assert "\x1b" not in execution.logs
+    assert "driver" not in execution.logs
+    assert await logs(session, "x") == "1"
+
+
+async def test_a_syntax_error_is_shown(session: Session) -> None:
+    execution = await session.run("1 +", timeout_s=PATIENT_S)
+    assert (execution.status, execution.error) == ("error", "SyntaxError")
+    assert "invalid syntax" in execution.logs
+
+
+@pytest.mark.parametrize("leave", ["exit()", "quit()", "import sys; sys.exit(3)", "raise SystemExit"])
+async def test_exit_ends_the_cell_and_keeps_the_variables(session: Session, leave: str) -> None:
+    execution = await session.run(f"x = 7\n{leave}\nx = 8", timeout_s=PATIENT_S)
+    assert (execution.status, execution.logs, execution.state_lost) == ("exit", "", False)
+    assert await logs(session, "x") == "7"
+
+
+async def test_data_frames_and_figures(session: Session) -> None:
+    code = "import numpy as np, pandas as pd\npd.DataFrame({'a': np.arange(2)})"
+    assert await logs(session, code) == "   a\n0  0\n1  1"
+    code = "import matplotlib.pyplot as plt\nplt.plot([1, 2]); print('drawn')"
+    execution = await session.run(code, timeout_s=PATIENT_S)
+    assert (execution.status, execution.logs) == ("ok", "drawn\n")
+    assert [image[:8] for image in execution.images] == [b"\x89PNG\r\n\x1a\n"]
+    execution = await session.run("for _ in range(2): plt.plot([2, 1]); plt.show()", timeout_s=PATIENT_S)
+    assert (len(execution.images), execution.logs) == (2, "")
+
+
+async def test_output_arrives_while_the_code_runs(session: Session) -> None:
+    heard: list[str] = []
+    code = "import time\nprint('first', flush=True)\ntime.sleep(30)"
+    call = asyncio.create_task(session.run(code, timeout_s=PATIENT_S, on_output=heard.append))
+
+    async def first() -> bool:
+        return heard == ["first\n"]
+
+    await eventually(first)
+    assert not call.done()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await logs(session, "'free again'") == "'free again'"
+
+
+async def test_long_output_is_cut_in_the_middle(session: Session) -> None:
+    printed = await logs(session, "print('begin')\nfor n in range(100_000): print(n, '.' * 20)\nprint('end')")
+    assert printed.startswith("begin\n0 ....")
+    assert printed.endswith("99999 ....................\nend")
+    assert "bytes skipped ...]" in printed
+    assert len(printed) < LIMITS.output_head_bytes + LIMITS.output_tail_bytes + 200
+
+
+@pytest.mark.parametrize(
+    "loop", ["while True: pass", "import time; time.sleep(99)", "import asyncio\nawait asyncio.sleep(99)"]
+)
+async def test_a_call_over_its_time_is_interrupted_and_keeps_its_variables(
+    session: Session, loop: str
+) -> None:
+    execution = await session.run(f"x = 5\nprint('on')\n{loop}", timeout_s=0.5)
+    assert (execution.status, execution.state_lost) == ("timeout_interrupted", False)
+    assert execution.logs.startswith("on\n")
+    assert execution.notice == (
+        "The code was interrupted after its time limit of 0.5 s. Variables and files are kept."
+    )
+    assert await logs(session, "x") == "5"
+
+
+async def test_a_call_that_ignores_the_interrupt_is_killed_and_keeps_its_files(session: Session) -> None:
+    await logs(session, "open('kept', 'w').write('data'); x = 5")
+    code = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
+    execution = await session.run(code, timeout_s=0.5)
+    assert (execution.status, execution.state_lost) == ("timeout_killed", True)
+    assert 1.0 <= execution.took_s < 10
+    assert "Variables and imports are lost; files are kept." in (execution.notice or "")
+    assert await logs(session, "'x' in globals(), open('kept').read()") == "(False, 'data')"
+
+
+async def test_nothing_runs_between_two_calls(session: Session) -> None:
+    code = (
+        "import threading, time\nticks = [0]\n"
+        "def tick():\n    while True:\n        ticks[0] += 1; time.sleep(0.001)\n"
+        "threading.Thread(target=tick, daemon=True).start()\nlast = time.monotonic()"
+    )
+    await logs(session, code)
+    await asyncio.sleep(0.3)  # the time that must not pass for the thread
+    assert int(await logs(session, "ticks[0]")) < 100
+
+
+async def test_changed_and_deleted_files_are_reported(session: Session) -> None:
+    code = "import os\nos.mkdir('d')\nopen('a', 'w').write('1')\nopen('d/b', 'w').write('1');"
+    execution = await session.run(code, timeout_s=PATIENT_S)
+    assert (set(execution.files), execution.gone) == ({"a", "d/b"}, ())
+    execution = await session.run("os.remove('a'); open('d/b', 'a').write('2');", timeout_s=PATIENT_S)
+    assert (execution.files, execution.gone) == (("d/b",), ("a",))
+    execution = await session.run("1", timeout_s=PATIENT_S)
+    assert (execution.files, execution.gone) == ((), ())
+
+
+async def test_files_go_in_and_out(session: Session) -> None:
+    data = os.urandom(3 << 20)
+    await session.put("in/data.bin", data)
+    assert await logs(session, "len(open('in/data.bin', 'rb').read())") == str(len(data))
+    assert await session.get("in/data.bin") == data
+    with pytest.raises(FileRefused):
+        await session.get("missing")
+
+
+async def test_reset_forgets_variables_and_keeps_files(session: Session) -> None:
+    await logs(session, "x = 1; open('kept', 'w').close()")
+    await session.reset()
+    assert await logs(session, "import os; 'x' in globals(), os.listdir()") == "(False, ['kept'])"
+
+
+async def test_a_closed_session_says_so(backend: Backend) -> None:
+    session = await backend.start("thread_closed")
+    assert session.alive
+    call = asyncio.create_task(session.run("import time; time.sleep(99)", timeout_s=PATIENT_S))
+    await session.run("1", timeout_s=1) if call.done() else await asyncio.sleep(0)
+    await session.close()
+    await session.close()
+    assert not session.alive
+    execution = (await asyncio.gather(call, return_exceptions=True))[0]
+    assert isinstance(execution, SessionClosed) or execution.state_lost  # type: ignore[union-attr]
+    with pytest.raises(SessionClosed):
+        await session.run("1", timeout_s=1)
+
+
+async def test_calls_of_one_session_wait_for_each_other(session: Session) -> None:
+    codes = ["import time; time.sleep(0.2); print('slow')", "print('fast')"]
+    slow, fast = await asyncio.gather(*(session.run(code, timeout_s=PATIENT_S) for code in codes))
+    assert (slow.logs, fast.logs) == ("slow\n", "fast\n")
