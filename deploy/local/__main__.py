@@ -1,0 +1,28 @@
+"""``threadmill``: the command for one machine."""
+
+import asyncio
+import importlib.metadata
+import os
+import sys
+
+from deploy.local import arguments
+from deploy.local.demo import demo
+from deploy.local.up import up
+
+
+def main() -> None:
+    options = arguments.read(sys.argv[1:], os.environ)
+    match options.command:
+        case "up":
+            sys.exit(asyncio.run(up(options, dict(os.environ))))
+        case "demo":
+            try:
+                sys.exit(asyncio.run(demo(options)))
+            except KeyboardInterrupt:
+                sys.exit(130)
+        case "version":
+            sys.stdout.write(f"threadmill {importlib.metadata.version('threadmill')}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The command line."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DEFAULT_DATA = Path(".threadmill/data")
+DEFAULT_PORT = 8080
+DEFAULT_LEVEL = "warning"
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def read(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """Parse ``arguments``; prints a message and raises SystemExit(2) when they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="threadmill", description="An open server for the Assistants API, on your own machine and model."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(commands.add_parser("up", help="start everything on this machine", description=UP), environ)
+    demo = commands.add_parser("demo", help="hold a short conversation with a running server")
+    demo.add_argument("--base-url", metavar="URL", help="default: of the server that runs on the data folder")
+    _add_access(demo, environ)
+    commands.add_parser("version", help="print the version")
+    return parser.parse_args(arguments)
+
+
+UP = """Start Threadmill with all that it needs as processes on this machine: an embedded store, an
+in-memory broker, a scripted demo model (unless you name a real one) and the services. Ctrl-C stops all
+of it; the data stays. Logs go to standard error."""
+
+
+def _add_up(up: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    up.add_argument("--host", default="127.0.0.1", help="where the API listens (%(default)s)")
+    up.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the API (%(default)s)")
+    _add_access(up, environ)
+    up.add_argument("--kafka", metavar="BOOTSTRAP", help="use this Kafka (host:port,...), start no broker")
+    up.add_argument("--mongo", metavar="URL", help="use this MongoDB, start no store")
+    up.add_argument(
+        "--model-url",
+        metavar="URL",
+        type=_http_url,
+        help="an OpenAI-compatible chat completions server, as http://localhost:8000/v1 "
+        "(default: $OPENAI_BASE_URL, else the demo model)",
+    )
+    up.add_argument("--model-api-key", metavar="KEY", help="for that server (default: $OPENAI_API_KEY)")
+    up.add_argument(
+        "--model-alias",
+        metavar="FROM=TO",
+        type=_alias,
+        action="append",
+        default=[],
+        help="the model that answers when a client asks for FROM; '*' is every other (repeatable)",
+    )
+    up.add_argument(
+        "--sandbox",
+        choices=("auto", "docker", "bwrap", "landlock"),
+        default="auto",
+        help="how the assistants' code is confined (%(default)s)",
+    )
+    up.add_argument("--no-demo", action="store_true", help="leave out the conversation of the first start")
+    up.add_argument("--log-level", choices=LEVELS, default=DEFAULT_LEVEL, help="of services (%(default)s)")
+    up.add_argument("--log-format", choices=("text", "json"), default="text", help="(%(default)s)")
+
+
+def _add_access(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        default=environ.get("THREADMILL_API_KEY", ""),
+        help="the key of the API (default: $THREADMILL_API_KEY, else the one kept in the data folder)",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="the data folder (%(default)s)"
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http(s) address")
+    return text
+
+
+def _alias(text: str) -> tuple[str, str]:
+    asked, equals, served = text.partition("=")
+    if not (asked and equals and served):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FROM=TO")
+    return asked, served
