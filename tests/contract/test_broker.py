@@ -19,7 +19,7 @@ from tests.eventually import eventually
 
 pytest_plugins = ["tests.contract.broker.fixtures"]
 
-AT_ONCE_S = 2.0  # with room for a busy machine, and far below what a fetch may wait in these tests
+AT_ONCE_S = 6.0  # with room for a busy machine, and far below what a fetch may wait in these tests
 CORRUPT_MESSAGE, OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH = 2, 45, 47
 
 
@@ -127,7 +127,12 @@ async def test_an_idempotent_producer_writes_each_record_once(cluster: Cluster) 
 
 async def test_a_repeated_sequence_is_stored_once_and_a_gap_refused(cluster: Cluster) -> None:
     topic = await cluster.create_topic()
-    producer_id = (await cluster.ask(InitProducerIdRequest(None, 0))).producer_id
+
+    async def new_producer_id() -> int | None:
+        response = await cluster.ask(InitProducerIdRequest(None, 0))
+        return response.producer_id if response.error_code == 0 else None
+
+    producer_id = await eventually(new_producer_id)  # a fresh Kafka has none to give at first
 
     async def write(sequence: int, epoch: int = 0) -> tuple[int, int]:
         batch = _batch(producer_id, epoch, sequence, records=2)
@@ -234,8 +239,8 @@ async def test_retention_by_age_drops_old_records(cluster: Cluster) -> None:
         return await cluster.bounds(topic) == (1, 1)
 
     await eventually(all_dropped)
-    await cluster.send(topic, b"new")
-    assert await take_values(await cluster.reader_of(topic), 1) == [b"new"]
+    producer = await cluster.producer()
+    assert (await producer.send_and_wait(topic, b"new")).offset == 1, "the numbers go on"
 
 
 def _batch(producer_id: int, epoch: int, sequence: int, *, records: int) -> bytes:

@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 from tests.eventually import eventually
 
 ANSWER_WITHIN_S = 15.0
-SESSION_MS, HEARTBEAT_MS = 1000, 100
+SESSION_MS, HEARTBEAT_MS = 2000, 100
 TOO_LONG_MS = 30_000  # for a fetch to wait, so that a test can tell an answer from a timeout
 
 

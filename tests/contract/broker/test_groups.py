@@ -22,6 +22,7 @@ from tests.eventually import eventually
 pytest_plugins = ["tests.contract.broker.fixtures"]
 
 PARTITIONS = 6
+NOTICED_WITHIN_S = 6.0  # after the session has run out; most of it is room for a busy machine
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ async def test_the_records_of_a_killed_member_go_to_another(cluster: Cluster, gr
         while len(values) < PARTITIONS:  # some may come twice: nothing was committed
             values.update(await take_values(survivor, 1))
 
-    assert time.monotonic() - killed < SESSION_MS / 1000 + 3
+    assert time.monotonic() - killed < SESSION_MS / 1000 + NOTICED_WITHIN_S
 
 
 async def test_a_member_that_was_silent_for_too_long_cannot_commit(
