@@ -24,7 +24,7 @@ from shared.tasks import until_done
 
 log = logging.getLogger(__name__)
 
-BROKER_AWAY = (KafkaError, OSError)
+BROKER_AWAY = (KafkaError, OSError)  # TimeoutError is an OSError
 Record: TypeAlias = tuple[topics.Topic, str | None, feed.Headers, BaseModel]
 
 PATIENCE_S = 2.0  # how long a caller waits for the broker before the sweeper has to do it
@@ -106,6 +106,19 @@ class Publisher:
         """Send a tool request or a tool result; whether the broker took it."""
         return await self._deliver([(topic, key, [], message)])
 
+    async def set_aside(self, topic: topics.Topic, value: bytes, *, reason: str) -> bool:
+        """Keep a record that can never be processed, for a person to look at."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                durable = await self._producer("_durable")
+                name = self._prefix + topic.name
+                headers = [("error", reason[:1000].encode()), ("topic", name.encode())]
+                await durable.send_and_wait(name + topics.DEAD_LETTER_SUFFIX, value, headers=headers)
+        except BROKER_AWAY as error:
+            log.error("could not set a record aside", exc_info=error)
+            return False
+        return True
+
     async def control(self, message: Control) -> bool:
         return await self._deliver([(topics.CONTROL, None, [], message)])
 
@@ -132,7 +145,7 @@ class Publisher:
                 fast = await self._producer("_fast")
                 topic = self._prefix + topics.RUN_STREAM.name
                 future = await fast.send(topic, value, partition=partition)
-        except (KafkaError, TimeoutError) as error:
+        except BROKER_AWAY as error:
             log.debug("a frame was lost; the stream reads it from the store", exc_info=error)
         else:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -152,7 +165,7 @@ class Publisher:
                     for topic, key, headers, message in records
                 ]
                 await asyncio.gather(*acks)
-        except (KafkaError, TimeoutError) as error:
+        except BROKER_AWAY as error:
             log.warning("the broker did not take a message; the sweeper repeats it", exc_info=error)
             return False
         return True

@@ -1,1 +1,8 @@
-"""The code interpreter: runs the Python that models write, each thread in a sandbox of its own."""
+"""The code interpreter: runs the Python that models write, each thread in a sandbox of its own.
+
+Consumes  ``tool-requests.code``, ``control`` (cancel)
+Emits     ``tool-results``
+Stores    ``tool_executions`` (the ledger of calls), ``code_sessions``
+
+Read ``handlers.py`` first, then ``calls.py``; ``sandbox/`` holds the sandboxes.
+"""

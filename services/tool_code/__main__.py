@@ -1,0 +1,15 @@
+"""``python -m services.tool_code``"""
+
+from services.tool_code.app import build_app
+from services.tool_code.settings import Settings
+from shared import logs, process, settings
+
+
+def main() -> None:
+    loaded = settings.load(Settings)
+    logs.configure("tool_code", loaded.log_level)
+    process.serve(build_app(loaded), loaded)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Wires tool_code together. Nothing here decides anything."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
+
+from starlette.applications import Starlette
+
+from services.tool_code.calls import Calls
+from services.tool_code.executions import ExecutionStore
+from services.tool_code.handlers import Handlers
+from services.tool_code.intake import Intake
+from services.tool_code.sandbox.choose import Unavailable, choose_backend
+from services.tool_code.sessions import Sessions
+from services.tool_code.settings import Settings
+from shared import control, process
+from shared.broker_watch import BrokerWatch
+from shared.publisher import Publisher
+from shared.stores.database import PyMongoError, connect
+from shared.tasks import in_background, until_done
+from shared.topics import TOOL_REQUESTS_CODE
+
+log = logging.getLogger(__name__)
+
+GROUP = "tool-code"
+UPKEEP_S = 60.0
+
+
+class ToolCode:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._owner = f"{socket.gethostname()}-{uuid4().hex[:8]}"
+        self._db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
+        self._executions = ExecutionStore(self._db, self._owner, settings.lease_s)
+        self._publisher = Publisher(settings, client_id="tool-code")
+        self._watch = BrokerWatch(settings, self._publisher)
+        self._sandbox = "starting"
+
+    @asynccontextmanager
+    async def run(self, app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(self._db.client.close)
+            await until_done(self._executions.create_indexes, PyMongoError, what="the store")
+            sessions, why_not = await self._open_sandboxes(stack)
+            await stack.enter_async_context(self._publisher)
+            calls = Calls(self._executions, sessions, self._settings.call_timeout_s, why_not)
+            handlers = Handlers(calls, self._publisher)
+            intake = Intake(
+                self._settings.kafka_bootstrap,
+                self._settings.topic_prefix + TOOL_REQUESTS_CODE.name,
+                GROUP,
+                handlers.on_code_requested,
+                most=self._settings.concurrent_calls,
+            )
+            for work in (
+                self._watch.run(),
+                self._heartbeat(),
+                self._upkeep(sessions),
+                control.listen(self._settings, handlers.on_control, after=self._watch.seen),
+                intake.run(after=self._watch.seen),
+            ):
+                await stack.enter_async_context(in_background(work))
+            yield
+
+    async def checks(self) -> dict[str, str]:
+        try:
+            await self._db.command("ping")
+        except PyMongoError as error:
+            return {"store": type(error).__name__}
+        return {"store": "ok", "kafka": self._watch.state, "sandbox": self._sandbox}
+
+    async def _open_sandboxes(self, stack: AsyncExitStack) -> tuple[Sessions | None, str]:
+        chosen = await asyncio.to_thread(
+            choose_backend,
+            self._settings.sandbox,
+            limits=self._settings.sandbox_limits,
+            scratch=self._settings.scratch,
+            image=self._settings.sandbox_image,
+            runtime=self._settings.sandbox_runtime,
+        )
+        if isinstance(chosen, Unavailable):
+            self._sandbox = "ok without: code is answered with the reason"
+            return None, str(chosen)
+        self._sandbox = f"ok {chosen.name}: {chosen.description}"
+        sessions = Sessions(self._db, chosen, self._owner, self._settings.session_idle_s)
+        stack.push_async_callback(chosen.close)
+        stack.push_async_callback(sessions.close)
+        return sessions, ""
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_s / 3)
+            try:
+                await self._executions.heartbeat(time.time())
+            except PyMongoError as error:
+                log.error("could not renew leases", exc_info=error)
+
+    async def _upkeep(self, sessions: Sessions | None) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_S)
+            try:
+                await self._executions.forget_old(time.time())
+            except PyMongoError as error:
+                log.error("could not forget old results", exc_info=error)
+            if sessions:
+                await sessions.evict_idle()
+
+
+def build_app(settings: Settings) -> Starlette:
+    service = ToolCode(settings)
+    return process.worker_app(service.run, service.checks)

@@ -1,0 +1,68 @@
+"""Requests in, results out."""
+
+import asyncio
+import logging
+
+from pydantic import ValidationError
+
+from services.tool_code.calls import Calls
+from shared import logs
+from shared.backoff import backoff_s
+from shared.events import CodeRequested, Control
+from shared.publisher import Publisher
+from shared.stores.database import PyMongoError
+from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS
+
+log = logging.getLogger(__name__)
+
+
+class Handlers:
+    def __init__(self, calls: Calls, publisher: Publisher) -> None:
+        self._calls = calls
+        self._publisher = publisher
+        self._running: dict[str, set[asyncio.Task[None]]] = {}  # by run
+
+    async def on_code_requested(self, value: bytes) -> None:
+        """Execute the call and publish its result. Safe to repeat: the ledger knows what was done."""
+        try:
+            request = CodeRequested.model_validate_json(value)
+        except ValidationError as error:
+            log.error("set a request aside that cannot be read")
+            await self._publisher.set_aside(TOOL_REQUESTS_CODE, value, reason=str(error))
+            return
+        with logs.about(run_id=request.run_id, thread_id=request.thread_id, call_id=request.call_id):
+            task = asyncio.create_task(self._answer(request))
+            tasks = self._running.setdefault(request.run_id, set())
+            tasks.add(task)
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:  # the service stops: the request comes again, elsewhere
+                task.cancel()
+                await asyncio.wait([task])
+                raise
+            finally:
+                tasks.discard(task)
+                if not tasks:
+                    self._running.pop(request.run_id, None)
+            if not task.cancelled() and (failure := task.exception()):
+                log.critical("set a request aside that cannot be processed", exc_info=failure)
+                await self._publisher.set_aside(TOOL_REQUESTS_CODE, value, reason=repr(failure))
+
+    def on_control(self, message: Control) -> None:
+        """Interrupt what runs for a run that is to be cancelled."""
+        for task in self._running.get(message.run_id, ()):
+            log.info("interrupted", extra={"run_id": message.run_id})
+            task.cancel()
+
+    async def _answer(self, request: CodeRequested) -> None:
+        failures = 0
+        while True:
+            try:
+                result = await self._calls.execute(request)
+                break
+            except PyMongoError as error:  # not the request's fault: it waits until the store is back
+                failures += 1
+                log.error("the store does not answer", exc_info=error)
+                await asyncio.sleep(backoff_s(failures, first_s=0.2, most_s=5.0))
+        if result is not None:
+            await self._publisher.request(TOOL_RESULTS, request.run_id, result)

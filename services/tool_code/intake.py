@@ -1,0 +1,123 @@
+"""Takes requests off Kafka: several at once, each committed only when all before it are done too."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+RETRY_S = 1.0
+
+
+@dataclass
+class Progress:
+    """Which records of one partition are done. Lag on the broker is then backlog plus what is in flight."""
+
+    taken: dict[int, bool] = field(default_factory=dict)  # offset -> done, in the order they came
+
+    def finish(self, offset: int) -> int | None:
+        """Note a finished record; return the offset to commit, if the finished prefix has grown."""
+        if offset not in self.taken:
+            return None  # of a time before the partition moved away and back
+        self.taken[offset] = True
+        commit = None
+        for first in list(self.taken):
+            if not self.taken[first]:
+                break
+            del self.taken[first]
+            commit = first + 1
+        return commit
+
+
+class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Hands each record's value to ``handle``, ``most`` at a time; pauses while all are busy.
+
+    At least once: what was not committed comes again, here or at another worker.
+    """
+
+    def __init__(
+        self, bootstrap: str, topic: str, group: str, handle: Callable[[bytes], Awaitable[None]], *, most: int
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._group = group
+        self._handle = handle
+        self._most = most
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._progress: dict[TopicPartition, Progress] = {}
+        self._commits: dict[TopicPartition, int] = {}
+
+    async def run(self, *, after: asyncio.Event) -> None:
+        """Take records until cancelled; begin once ``after`` says that the topic exists."""
+        await after.wait()
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+            )
+            try:
+                await consumer.start()
+                consumer.subscribe([self._topic], listener=self)
+                await self._take(consumer)
+            except (KafkaError, OSError) as error:
+                log.warning("cannot take requests", extra={"reason": repr(error)})
+                await asyncio.sleep(RETRY_S)
+            finally:
+                await self._stop(consumer)
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """What is in flight goes on; the ledger keeps the next owner from doing it twice."""
+        for partition in revoked:
+            self._progress.pop(partition, None)
+            self._commits.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        pass
+
+    async def _take(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            room = self._most - len(self._tasks)
+            if room > 0:
+                consumer.resume(*consumer.paused())
+            else:
+                consumer.pause(*consumer.assignment())
+            records = await consumer.getmany(timeout_ms=POLL_MS, max_records=max(room, 1))
+            for partition, batch in records.items():
+                for record in batch:
+                    self._begin(partition, record)
+            await self._commit(consumer)
+
+    def _begin(self, partition: TopicPartition, record: ConsumerRecord) -> None:
+        progress = self._progress.setdefault(partition, Progress())
+        progress.taken[record.offset] = False
+        task = asyncio.create_task(self._work(partition, progress, record))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, partition: TopicPartition, progress: Progress, record: ConsumerRecord) -> None:
+        await self._handle(record.value or b"")
+        commit = progress.finish(record.offset)
+        if commit is not None and self._progress.get(partition) is progress:
+            self._commits[partition] = commit
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        if not self._commits:
+            return
+        commits, self._commits = self._commits, {}
+        try:
+            await consumer.commit(commits)
+        except KafkaError as error:
+            log.warning("could not commit; the records come again", extra={"reason": repr(error)})
+
+    async def _stop(self, consumer: AIOKafkaConsumer) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await consumer.stop()

@@ -1,0 +1,84 @@
+"""The sandboxes of this worker, one for each thread, kept while they are in use."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from services.tool_code.sandbox.backend import Backend
+from services.tool_code.sandbox.errors import SandboxStartFailed
+from services.tool_code.sandbox.session import Session
+from shared.stores.database import Database
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Held:
+    """A thread's place in this worker. ``earlier`` calls were made in another sandbox, gone since."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    session: Session | None = None
+    earlier: int = 0
+    used_at: float = 0.0
+
+
+class Sessions:
+    """``calls`` that a thread's sandbox has seen are counted in the store, so that a new one is told."""
+
+    def __init__(self, db: Database, backend: Backend, owner: str, idle_s: float) -> None:
+        self._sessions = db["code_sessions"]
+        self._backend = backend
+        self._owner = owner
+        self._idle_s = idle_s
+        self._held: dict[str, Held] = {}
+
+    @asynccontextmanager
+    async def of_thread(self, thread_id: str) -> AsyncIterator[Held]:
+        """Take the thread's turn: its calls run one after the other. ``session`` is alive, or None."""
+        held = self._held.setdefault(thread_id, Held())
+        async with held.lock:
+            if held.session and not held.session.alive:
+                held.session = None
+            held.used_at = time.monotonic()
+            yield held
+            held.used_at = time.monotonic()
+
+    async def earlier_calls(self, thread_id: str) -> int:
+        """Calls made by the thread's sandbox, wherever it is or was."""
+        found = await self._sessions.find_one({"_id": thread_id})
+        return int(found["calls"]) if found else 0
+
+    async def start(self, thread_id: str, held: Held) -> Session:
+        """Give the thread a new sandbox. Raises SandboxStartFailed."""
+        held.earlier = await self.earlier_calls(thread_id)
+        starting = asyncio.ensure_future(self._backend.start(thread_id))
+        try:
+            held.session = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(SandboxStartFailed):
+                held.session = await starting  # it is there now: the thread's next call has it
+            raise
+        begun = {"$set": {"owner": self._owner, "calls": 0}, "$inc": {"epoch": 1}}
+        await self._sessions.update_one({"_id": thread_id}, begun, upsert=True)
+        return held.session
+
+    async def count_call(self, thread_id: str) -> None:
+        mine = {"_id": thread_id, "owner": self._owner}
+        await self._sessions.update_one(mine, {"$inc": {"calls": 1}})
+
+    async def evict_idle(self) -> None:
+        """Close sandboxes that nobody used for ``idle_s`` seconds."""
+        oldest = time.monotonic() - self._idle_s
+        for thread_id, held in list(self._held.items()):
+            if held.used_at < oldest and not held.lock.locked():
+                del self._held[thread_id]
+                if held.session:
+                    log.info("closing an idle sandbox", extra={"thread_id": thread_id})
+                    await held.session.close()
+
+    async def close(self) -> None:
+        closing = [held.session.close() for held in self._held.values() if held.session]
+        await asyncio.gather(*closing, return_exceptions=True)

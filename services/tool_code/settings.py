@@ -1,0 +1,24 @@
+"""Everything tool_code reads from its environment, beside what all services read."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from services.tool_code.sandbox.limits import Limits
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    port: PositiveInt = 8082
+
+    sandbox: Literal["auto", "docker", "bwrap", "landlock"] = "auto"  # auto: the strongest that works here
+    sandbox_image: str = "threadmill/sandbox"
+    sandbox_runtime: str | None = None  # Docker's: runc, runsc, kata
+    sandbox_limits: Limits = Field(default_factory=Limits)
+    scratch: Path = Path(".threadmill/sandbox")  # a folder for this service alone
+
+    call_timeout_s: PositiveFloat = 60.0
+    session_idle_s: PositiveFloat = 3600.0
+    concurrent_calls: PositiveInt = 4
+    lease_s: PositiveFloat = 10.0  # a worker silent for this long loses its call

@@ -1,0 +1,173 @@
+"""tool_code against a real broker, a real store and the sandbox that this machine has."""
+
+import time
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
+
+from services.tool_code.app import build_app
+from services.tool_code.executions import ExecutionStore
+from services.tool_code.settings import Settings
+from shared.events import CodeRequested, Control, ToolResult
+from shared.ids import new_id
+from shared.kafka import connect_admin, ensure_topics
+from shared.publisher import Publisher
+from shared.stores.database import Database, connect
+from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS
+from tests.eventually import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Orchestrator:
+    """What the orchestrator would do: ask, and listen for results."""
+
+    def __init__(self, publisher: Publisher, consumer: AIOKafkaConsumer) -> None:
+        self.publisher = publisher
+        self.consumer = consumer
+
+    async def ask(
+        self, code: str, *, thread: str, call: str | None = None, run: str = "run_1"
+    ) -> CodeRequested:
+        request = CodeRequested(
+            call_id=call or new_id("call"),
+            run_id=run,
+            thread_id=thread,
+            project_id="p",
+            code=code,
+            token="t",
+            deadline=time.time() + 100,
+        )
+        assert await self.publisher.request(TOOL_REQUESTS_CODE, thread, request)
+        return request
+
+    async def result(self) -> ToolResult:
+        record = await self.consumer.getone()
+        return ToolResult.model_validate_json(record.value)
+
+
+@pytest.fixture(scope="module")
+def settings(kafka_bootstrap: str, mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(
+        kafka_bootstrap=kafka_bootstrap,
+        mongo_url=SecretStr(mongo_url),
+        mongo_database=f"test_{uuid4().hex[:12]}",
+        topic_prefix=f"t{uuid4().hex[:8]}.",
+        scratch=tmp_path_factory.mktemp("scratch"),
+        lease_s=2.0,
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def db(settings: Settings) -> AsyncIterator[Database]:
+    database = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
+    yield database
+    await database.client.drop_database(database.name)
+    database.client.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(settings: Settings) -> AsyncIterator[None]:
+    """One service for all tests of this module: finding a sandbox that works takes seconds."""
+    admin = await connect_admin(settings.kafka_bootstrap)
+    await ensure_topics(admin, settings)
+    await admin.close()
+    app = build_app(settings)
+    async with app.router.lifespan_context(app):
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def orchestrator(settings: Settings, service: None) -> AsyncIterator[Orchestrator]:
+    """Hears only of results that come after it."""
+    async with Publisher(settings, client_id="test") as publisher:
+        consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+        await consumer.start()
+        topic = settings.topic_prefix + TOOL_RESULTS.name
+        partitions = [TopicPartition(topic, n) for n in range(TOOL_RESULTS.partitions)]
+        consumer.assign(partitions)
+        await consumer.seek_to_end(*partitions)
+        yield Orchestrator(publisher, consumer)
+        await consumer.stop()
+
+
+def thread() -> str:
+    return new_id("thread")
+
+
+async def test_code_runs_and_variables_stay_with_the_thread(orchestrator: Orchestrator) -> None:
+    mine = thread()
+    await orchestrator.ask("x = 20 + 1", thread=mine)
+    await orchestrator.result()
+    request = await orchestrator.ask("print('twice', x * 2)\nx", thread=mine)
+    result = await orchestrator.result()
+    assert (result.call_id, result.token) == (request.call_id, "t")
+    assert result.output == "twice 42\n21\n"
+    assert result.outputs == ({"type": "logs", "logs": "twice 42\n21\n"},)
+    await orchestrator.ask("x", thread=thread())
+    assert "NameError" in (await orchestrator.result()).output
+
+
+async def test_a_repeated_request_is_answered_from_the_ledger(orchestrator: Orchestrator) -> None:
+    mine, call = thread(), new_id("call")
+    await orchestrator.ask("import random; print(random.random())", thread=mine, call=call)
+    first = await orchestrator.result()
+    await orchestrator.ask("import random; print(random.random())", thread=mine, call=call)
+    assert await orchestrator.result() == first
+
+
+async def test_calls_of_several_threads_run_side_by_side(orchestrator: Orchestrator) -> None:
+    meet = "import time; print('begun', time.time()); time.sleep(1); print('ended', time.time())"
+    for _ in range(2):
+        await orchestrator.ask(meet, thread=thread())
+    spans = [(await orchestrator.result()).output.split() for _ in range(2)]
+    (begun_1, ended_1), (begun_2, ended_2) = [(float(s[1]), float(s[3])) for s in spans]
+    assert max(begun_1, begun_2) < min(ended_1, ended_2)
+
+
+async def test_a_cancelled_run_frees_its_sandbox(orchestrator: Orchestrator, db: Database) -> None:
+    mine, run = thread(), new_id("run")
+    request = await orchestrator.ask("while True: pass", thread=mine, run=run)
+
+    async def begun() -> bool:
+        return await db["tool_executions"].find_one({"_id": request.call_id}) is not None
+
+    await eventually(begun)
+    await orchestrator.publisher.control(Control(run_id=run, thread_id=mine))
+    await orchestrator.ask("print('free')", thread=mine)
+    assert (await orchestrator.result()).output == "free\n"
+
+
+async def test_a_call_of_a_lost_worker_is_run_again_only_if_nothing_depends_on_its_sandbox(
+    orchestrator: Orchestrator, db: Database
+) -> None:
+    dead = ExecutionStore(db, "dead worker", lease_s=1.0)
+    first, second, used = new_id("call"), new_id("call"), thread()
+    await dead.claim(first, "run_1", time.time())
+    await orchestrator.ask("print('again')", thread=thread(), call=first)
+    assert (await orchestrator.result()).output == "again\n"
+    await db["code_sessions"].insert_one({"_id": used, "owner": "dead worker", "calls": 3})
+    await dead.claim(second, "run_1", time.time())
+    await orchestrator.ask("print(x)", thread=used, call=second)
+    assert "The sandbox was lost" in (await orchestrator.result()).output
+
+
+async def test_an_unreadable_request_is_set_aside_and_the_next_one_runs(
+    orchestrator: Orchestrator, settings: Settings
+) -> None:
+    dead = AIOKafkaConsumer(
+        settings.topic_prefix + TOOL_REQUESTS_CODE.name + ".dead",
+        bootstrap_servers=settings.kafka_bootstrap,
+        auto_offset_reset="earliest",
+    )
+    await dead.start()
+    mine = thread()
+    await orchestrator.publisher.request(TOOL_REQUESTS_CODE, mine, Control(run_id="r", thread_id=mine))
+    await orchestrator.ask("print(1)", thread=mine)
+    assert (await orchestrator.result()).output == "1\n"
+    assert b'"run_id":"r"' in (await dead.getone()).value
+    await dead.stop()
