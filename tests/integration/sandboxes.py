@@ -14,7 +14,7 @@ from services.tool_code.sandbox.limits import MIB, Limits
 from services.tool_code.sandbox.session import Session
 
 KINDS: tuple[Preference, ...] = ("docker", "bwrap", "landlock")
-LIMITS = Limits(memory_bytes=512 * MIB, disk_bytes=48 * MIB, processes=48, grace_s=0.5)
+LIMITS = Limits(memory_bytes=512 * MIB, disk_bytes=48 * MIB, processes=48)
 IMAGE = "threadmill/sandbox"
 PATIENT_S = 60.0  # a loaded machine; calls that should end by themselves end long before
 

@@ -44,6 +44,18 @@ async def session(backend: Backend) -> AsyncIterator[Session]:
     await session.close()
 
 
+def made(path: Path, text: str = "", *, mode: int) -> Path:
+    """A file of the service in the way of the attack, its folder open to everybody."""
+    path.write_text(text)
+    path.chmod(mode)
+    path.parent.chmod(0o777)
+    return path
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "300"])
+
+
 def running(marker: str) -> list[int]:
     """Processes of this machine with the marker on their command line."""
     found = []
@@ -186,8 +198,12 @@ async def test_a_flood_of_output_stays_small(session: Session) -> None:
 
 
 async def test_a_flood_of_images_stays_small(session: Session) -> None:
-    code = "from IPython.display import Image\nfor _ in range(100): display(Image(b'\\x89PNG' + bytes(1 << 20), format='png'))"
-    execution = await session.run(code, timeout_s=PATIENT_S)
+    code = """
+        from IPython.display import Image
+        for _ in range(100):
+            display(Image(b"\\x89PNG" + bytes(1 << 20), format="png"))
+    """
+    execution = await session.run(textwrap.dedent(code), timeout_s=PATIENT_S)
     assert execution.status == "ok"
     assert sum(map(len, execution.images)) <= LIMITS.event_bytes
     assert "images were not kept" in (execution.notice or "")
@@ -197,8 +213,7 @@ async def test_a_flood_of_images_stays_small(session: Session) -> None:
 
 
 async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    path, abstract = str(tmp_path / "listener"), f"\0{uuid4().hex}"
+    path, abstract = str(made(tmp_path / "f", mode=0o644).with_name("listener")), f"\0{uuid4().hex}"
     with (
         socket.create_server(("127.0.0.1", 0)) as tcp,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
@@ -207,7 +222,7 @@ async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path
     ):
         udp.bind(("127.0.0.1", 0))
         unix.bind(path)
-        Path(path).chmod(0o777)
+        os.chmod(path, 0o777)  # noqa: PTH101
         nameless.bind(abstract)
         for listener in (unix, nameless):
             listener.listen()
@@ -257,12 +272,7 @@ async def test_no_secret_of_the_service_can_be_read(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
     monkeypatch.setenv("SERVICE_SECRET", "hunter2")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() != "root" or folder == tmp_path:
-            folder.chmod(0o755)
-    secret = tmp_path / "secret"
-    secret.write_text("hunter2")
-    secret.chmod(0o644)
+    secret = made(tmp_path / "secret", "hunter2", mode=0o644)
     fresh = await backend.start("thread_after_the_secret")
     code = f"""
         import os
@@ -291,24 +301,21 @@ async def test_no_secret_of_the_service_can_be_read(
 
 
 async def test_the_system_is_read_only(session: Session, tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.touch()
-    victim.chmod(0o666)
-    tmp_path.chmod(0o777)
+    victim = made(tmp_path / "victim", mode=0o666)
     code = f"""
         import os, sys, IPython
-        files = [sys.executable, os.__file__, IPython.__file__, "/usr/bin/env", "/etc/ld.so.cache", {str(victim)!r},
-            "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/vm/drop_caches",
-            "/proc/sysrq-trigger", "/proc/1/oom_score_adj", f"/proc/{{os.getppid()}}/oom_score_adj",
-            "/proc/{os.getpid()}/oom_score_adj", "/sys/power/state", "/dev/kmsg"]
+        files = [sys.executable, os.__file__, IPython.__file__, "/usr/bin/env", "/etc/ld.so.cache",
+            {str(victim)!r}, "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname",
+            "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger", "/proc/1/oom_score_adj",
+            f"/proc/{{os.getppid()}}/oom_score_adj", "/proc/{os.getpid()}/oom_score_adj", "/sys/power/state", "/dev/kmsg"]
         for path in files:
             try:
                 os.close(os.open(path, os.O_WRONLY))  # opened only
                 print("writable", path)
             except OSError:
                 pass
-        for folder in ("/", "/usr", "/etc", "/usr/lib", sys.prefix, sys.base_prefix, os.path.dirname(os.__file__),
-                       {str(tmp_path)!r}, "/proc", "/sys", "/dev", "/opt"):
+        for folder in ("/", "/usr", "/etc", "/usr/lib", sys.prefix, sys.base_prefix,
+                       os.path.dirname(os.__file__), {str(tmp_path)!r}, "/proc", "/sys", "/dev", "/opt"):
             try:
                 os.mkdir(folder + "/made-by-the-sandbox")
                 print("made in", folder)
@@ -319,28 +326,27 @@ async def test_the_system_is_read_only(session: Session, tmp_path: Path) -> None
 
 
 async def test_metadata_of_the_services_files_stays(session: Session, tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("data")
-    victim.chmod(0o640)
-    before = victim.stat()
+    victim = made(tmp_path / "victim", "data", mode=0o640)
+    before = os.stat(victim)  # noqa: PTH116
     code = f"""
         import os
-        for action in (lambda p: os.chmod(p, 0o777), lambda p: os.utime(p, (0, 0)), lambda p: os.chown(p, -1, -1),
-                       lambda p: os.setxattr(p, "user.x", b"y"), lambda p: os.truncate(p, 0), os.remove,
-                       lambda p: os.rename(p, p + "2"), lambda p: os.link(p, "link")):
+        for action in (lambda p: os.chmod(p, 0o777), lambda p: os.utime(p, (0, 0)),
+                       lambda p: os.chown(p, 1, 1), lambda p: os.setxattr(p, "user.x", b"y"),
+                       lambda p: os.truncate(p, 0), os.remove, lambda p: os.rename(p, p + "2"),
+                       lambda p: os.link(p, "link")):
             try:
                 action({str(victim)!r})
             except OSError:
                 pass
     """
     await logs(session, textwrap.dedent(code))
-    after = victim.stat()
+    after = os.stat(victim)  # noqa: PTH116
     assert (after.st_mode, after.st_mtime, after.st_size) == (before.st_mode, before.st_mtime, 4)
     assert os.listxattr(victim) == []
 
 
 async def test_processes_of_the_host_are_out_of_reach(session: Session) -> None:
-    victim = subprocess.Popen(["sleep", "300"])
+    victim = sleeper()
     try:
         code = f"""
             import os, resource, signal
@@ -353,7 +359,8 @@ async def test_processes_of_the_host_are_out_of_reach(session: Session) -> None:
                             pass
             for pid in ({victim.pid}, {os.getpid()}):
                 for touch in (lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, 0)),
-                              lambda: os.sched_setaffinity(pid, {{0}}), lambda: os.setpriority(os.PRIO_PROCESS, pid, 19)):
+                              lambda: os.sched_setaffinity(pid, {{0}}),
+                              lambda: os.setpriority(os.PRIO_PROCESS, pid, 19)):
                     try:
                         touch()
                         print("touched", pid)
@@ -383,8 +390,9 @@ async def test_dangerous_system_calls_are_refused(session: Session) -> None:
         x86 = platform.machine() == "x86_64"
         calls = {"ptrace": 101 if x86 else 117, "unshare": 272 if x86 else 97, "mount": 165 if x86 else 40,
                  "bpf": 321 if x86 else 280, "io_uring_setup": 425, "userfaultfd": 323 if x86 else 282,
-                 "keyctl": 250 if x86 else 219, "memfd_create": 319 if x86 else 279, "setns": 308 if x86 else 268,
-                 "shmget": 29 if x86 else 194, "perf_event_open": 298 if x86 else 241, "future": 1000}
+                 "keyctl": 250 if x86 else 219, "memfd_create": 319 if x86 else 279,
+                 "setns": 308 if x86 else 268, "shmget": 29 if x86 else 194, "future": 1000,
+                 "perf_event_open": 298 if x86 else 241}
         for name, number in calls.items():
             if libc.syscall(number, 0x10000000, 0, 0, 0, 0) != -1 or ctypes.get_errno() not in (1, 38):
                 print(name, ctypes.get_errno())
@@ -393,7 +401,8 @@ async def test_dangerous_system_calls_are_refused(session: Session) -> None:
         if libc.prctl(4, 0, 0, 0, 0) == 0:
             print("hidden from the supervisor")
         status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-        print({name: status[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp")})
+        names = "CapInh", "CapPrm", "CapEff", "NoNewPrivs", "Seccomp"
+        print({name: status[name].strip() for name in names})
     """
     nothing = "0000000000000000"
     expected = {"CapInh": nothing, "CapPrm": nothing, "CapEff": nothing, "NoNewPrivs": "1", "Seccomp": "2"}
@@ -407,13 +416,13 @@ async def test_sessions_do_not_see_each_other(backend: Backend) -> None:
         await logs(first, f"open('mine', 'w').write('{marker}'); import os; here = os.getcwd()")
         here, pid = await logs(first, "here"), await logs(first, "os.getpid()")
         code = f"""
-            import os, subprocess
+            import os
             found = []
-            for folder in ({here}, os.path.dirname(os.path.dirname({here})), "/tmp", "/dev/shm"):
+            for folder in ({here}, os.path.dirname({here}), "/tmp", "/dev/shm", "/var/tmp"):
                 for parent, _, names in os.walk(folder):
                     for name in names:
                         try:
-                            if {marker!r} in open(os.path.join(parent, name), errors="replace").read():
+                            if {marker!r} in open(os.path.join(parent, name), errors="replace").read(100):
                                 found.append(parent)
                         except OSError:
                             pass
@@ -438,10 +447,10 @@ ENDS = {
     "exec": "import os; os.execv('/bin/true', ['true'])",
     "kill itself": "import os; os.kill(os.getpid(), 9)",
     "close everything": "import os; os.closerange(0, 500)",
-    "kill everybody": "import os\nos.kill(-1, 9)\nos.kill(os.getpid(), 9)",
-    "nonsense to the supervisor": "import os; os.write(201, b'nonsense' * 100); import time; time.sleep(60)",
-    "a list to the supervisor": "import os; os.write(201, b'\\0\\0\\0\\2\\1[]'); import time; time.sleep(60)",
-    "a giant to the supervisor": "import os; os.write(201, b'\\x7f\\xff\\xff\\xff\\2'); import time; time.sleep(60)",
+    "kill everybody": "import os\ntry: os.kill(-1, 9)\nfinally: os.kill(os.getpid(), 9)",
+    "nonsense to the supervisor": "import os, time; os.write(201, b'nonsense' * 100); time.sleep(60)",
+    "a list to the supervisor": "import os, time; os.write(201, b'\\0\\0\\0\\2\\1[]'); time.sleep(60)",
+    "a giant to the supervisor": "import os, time; os.write(201, b'\\x7f\\xff\\xff\\xff\\2'); time.sleep(60)",
     "die behind a child": "import os, time\nif os.fork(): os._exit(0)\ntime.sleep(60)",
 }
 
@@ -508,7 +517,7 @@ async def test_strays_end_with_their_call(session: Session) -> None:
 
 
 async def test_links_and_pipes_are_never_followed(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("hunter2")
+    made(tmp_path / "secret", "hunter2", mode=0o644)
     code = f"""
         import os
         os.symlink("/etc/passwd", "link")
@@ -547,12 +556,16 @@ async def test_links_and_pipes_are_never_followed(session: Session, tmp_path: Pa
             await session.put(path, b"data")
     await session.put("link", b"data")  # replaces the link itself
     assert await logs(session, "os.path.islink('link'), open('link').read()") == "(False, 'data')"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
+    assert os.listdir(tmp_path) == ["secret"]  # noqa: PTH208
 
 
 async def test_hostile_file_names_are_not_reported(session: Session) -> None:
-    code = "import os\nfor name in (b'a\\nb', b'\\xff\\xfe', b'x' * 255, b'fine'): os.close(os.open(name, os.O_CREAT))"
-    execution = await session.run(code, timeout_s=PATIENT_S)
+    code = """
+        import os
+        for name in (b"a\\nb", b"\\xff\\xfe", b"x" * 255, b"fine"):
+            os.close(os.open(name, os.O_CREAT))
+    """
+    execution = await session.run(textwrap.dedent(code), timeout_s=PATIENT_S)
     assert set(execution.files) == {"fine", "x" * 255}
 
 
@@ -583,7 +596,7 @@ async def test_nothing_outlives_a_killed_owner(backend: Backend, kind: Preferenc
         print("up")
         while True: pass
     """
-    owner = subprocess.Popen(
+    owner = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", OWNER, kind, str(tmp_path), textwrap.dedent(code)],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],

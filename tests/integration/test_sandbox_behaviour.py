@@ -136,10 +136,10 @@ async def test_a_call_over_its_time_is_interrupted_and_keeps_its_variables(
 
 async def test_a_call_that_ignores_the_interrupt_is_killed_and_keeps_its_files(session: Session) -> None:
     await logs(session, "open('kept', 'w').write('data'); x = 5")
-    code = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
+    code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
     execution = await session.run(code, timeout_s=0.5)
     assert (execution.status, execution.state_lost) == ("timeout_killed", True)
-    assert 1.0 <= execution.took_s < 10
+    assert 0.5 + LIMITS.grace_s <= execution.took_s < 10
     assert "Variables and imports are lost; files are kept." in (execution.notice or "")
     assert await logs(session, "'x' in globals(), open('kept').read()") == "(False, 'data')"
 
@@ -184,12 +184,12 @@ async def test_a_closed_session_says_so(backend: Backend) -> None:
     session = await backend.start("thread_closed")
     assert session.alive
     call = asyncio.create_task(session.run("import time; time.sleep(99)", timeout_s=PATIENT_S))
-    await session.run("1", timeout_s=1) if call.done() else await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the call begins
     await session.close()
     await session.close()
     assert not session.alive
     execution = (await asyncio.gather(call, return_exceptions=True))[0]
-    assert isinstance(execution, SessionClosed) or execution.state_lost  # type: ignore[union-attr]
+    assert isinstance(execution, SessionClosed) or execution.state_lost
     with pytest.raises(SessionClosed):
         await session.run("1", timeout_s=1)
 

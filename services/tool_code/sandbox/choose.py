@@ -23,10 +23,10 @@ PROBE_TIMEOUT_S = 20.0
 PROBE = """
 import os
 _status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-_walls = (_status["Seccomp"].strip(), _status["NoNewPrivs"].strip(), int(_status["CapEff"], 16), os.getuid() != 0)
-print(_walls)
+_walls = [int(_status[name], 16) for name in ("Seccomp", "NoNewPrivs", "CapEff")]
+print(_walls, os.getuid() != 0)
 """
-WALLS = "('2', '1', 0, True)"
+WALLS = "[2, 1, 0] True"
 
 
 @dataclass(frozen=True)

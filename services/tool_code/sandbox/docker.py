@@ -23,6 +23,7 @@ PYTHON, DRIVER_ROOT, FONT_CACHE = "/opt/venv/bin/python", "/opt/sandbox", "/opt/
 USER = 10001
 HOME_BYTES, SHARED_MEMORY_BYTES, INODES = 64 * MIB, 16 * MIB, 20_000
 API_TIMEOUT_S = 30
+API_VERSION = "1.41"  # Docker 20.10, and spoken by all since
 STREAM_HEADER = struct.Struct(">BxxxI")  # Docker's own frames around standard output and error
 STANDARD_ERROR = 2
 ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
@@ -183,6 +184,26 @@ class _StandardOutput:
         data = bytes(self._buffer[:count])
         del self._buffer[:count]
         return data
+
+
+def _connected(image: str) -> docker.DockerClient:
+    """A client of a daemon that answers and has the image.
+
+    Raises:
+        SandboxUnavailable: one of them is missing.
+    """
+    # Given a version, the client is made without asking the daemon, so that it can be closed if none answers.
+    client = docker.DockerClient.from_env(timeout=API_TIMEOUT_S, version=API_VERSION)
+    try:
+        client.ping()
+        client.images.get(image)
+    except ImageNotFound as error:
+        client.close()
+        raise SandboxUnavailable(f"there is no image {image}; see deploy/sandbox.Dockerfile") from error
+    except (DockerException, OSError) as error:
+        client.close()
+        raise SandboxUnavailable("no Docker daemon answers") from error
+    return client
 
 
 def _remove(client: docker.DockerClient, identity: str) -> None:

@@ -25,6 +25,10 @@ class _Results(DisplayHook):
         """A semicolon after the expression asks for silence."""
         return bool(self.semicolon_at_end_of_expression(_shell(self).cell))  # type: ignore[no-untyped-call]
 
+    def update_user_ns(self, result: object) -> None:
+        """Only the last result has a name: more would keep every result alive."""
+        _shell(self).user_ns["_"] = result
+
     def write_output_prompt(self) -> None:
         """No prompt."""
 
@@ -75,7 +79,7 @@ def build_shell() -> CodeShell:
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
-    config.InteractiveShell.cache_size = 0  # Out[] would keep every result alive
+    config.InteractiveShell.cache_size = 0
     config.DisplayFormatter.active_types = ["text/plain", *IMAGES]
     shell: CodeShell = CodeShell.instance(config=config, user_module=main, user_ns=main.__dict__)
     warnings.filterwarnings("ignore", message="To exit: use")

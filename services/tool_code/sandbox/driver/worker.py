@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from services.tool_code.sandbox.driver import frames, kernel
+from services.tool_code.sandbox.driver import frames, kernel, processes
 from services.tool_code.sandbox.driver.policy import Policy
 from services.tool_code.sandbox.driver.shell import CodeShell, run_cell
 
@@ -130,6 +130,7 @@ class _Worker:
                 self._call(frames.parse(payload))
 
     def _call(self, request: dict[str, Any]) -> None:
+        processes.reap()  # swept while we were frozen; until collected they count as processes
         _fresh_streams()
         status, error = "ok", None
         try:
