@@ -1,0 +1,9 @@
+"""HTTP in, objects and event streams out: the API that clients see.
+
+Consumes  HTTP requests; ``run-stream`` (frames for the open event streams)
+Emits     ``run-commands``, ``control``, ``thread-events``
+Stores    ``assistants``, ``threads``; writes ``messages`` and ``runs`` through ``shared/stores``
+
+Read ``routes/`` first: one file for each kind of object. What a request may say is in ``wire/``,
+how a run comes to be in ``run_creation.py``, and what then leaves for Kafka in ``announcer.py``.
+"""

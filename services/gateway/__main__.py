@@ -1,0 +1,17 @@
+"""``python -m services.gateway``"""
+
+from services.gateway.app import build_app
+from services.gateway.settings import Settings
+from shared import logs
+from shared.process import serve
+from shared.settings import load
+
+
+def main() -> None:
+    settings = load(Settings)
+    logs.configure("gateway", settings.log_level)
+    serve(build_app(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What leaves the gateway for Kafka, apart from the requests that cause it.
+
+An answer never waits for the broker: everything to be told is in the store before, and
+whoever finds it there untold tells it (here for messages, in the orchestrator for runs).
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Literal, Self
+
+from services.gateway.settings import Settings
+from shared.broker_watch import BrokerWatch
+from shared.events import Control, RunCommand
+from shared.publisher import Publisher
+from shared.runs.model import Run
+from shared.stores.database import Document, PyMongoError
+from shared.stores.messages import MessageStore
+from shared.tasks import in_background
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 2.0
+DRAIN_S = 5.0
+Reason = Literal["created", "outputs_submitted", "cancel_requested"]
+
+
+class Announcer:
+    def __init__(self, settings: Settings, messages: MessageStore) -> None:
+        self._settings = settings
+        self._messages = messages
+        self._publisher = Publisher(settings, client_id="gateway")
+        self._watch = BrokerWatch(settings, self._publisher)
+        self._new: asyncio.Queue[Document] = asyncio.Queue()
+        self._telling: set[asyncio.Task[None]] = set()
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._open.enter_async_context(self._publisher)
+        for work in (self._watch.run(), self._tell_messages(), self._sweep()):
+            await self._open.enter_async_context(in_background(work))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=DRAIN_S)
+        await self._open.aclose()
+
+    @property
+    def connected(self) -> bool:
+        return self._watch.state == "ok"
+
+    def run_changed(self, run: Run, reason: Reason) -> None:
+        """Tell the feed, the open streams and the orchestrators what ``run`` now is."""
+        if self.connected:
+            self._start(self._tell_run(run, reason))
+
+    def message_changed(self, message: Document) -> None:
+        """Tell the feed that a client made or deleted ``message``."""
+        if self.connected:
+            self._new.put_nowait(message)
+
+    def _start(self, telling: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(telling)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_run(self, run: Run, reason: Reason) -> None:
+        publisher = self._publisher
+        if reason == "cancel_requested":
+            await publisher.control(Control(run_id=run.id, thread_id=run.thread_id))
+        run = await publisher.announce(run)
+        await publisher.command(
+            RunCommand(run_id=run.id, thread_id=run.thread_id, reason=reason, published=run.published)
+        )
+
+    async def _tell_messages(self) -> None:
+        """Announce messages as they come; mark many of them in one write."""
+        while True:
+            batch = [await self._new.get()]
+            while not self._new.empty():
+                batch.append(self._new.get_nowait())
+            try:
+                await self._announce(batch)
+            except PyMongoError as error:
+                log.warning("announced, but not marked so", extra={"reason": repr(error)})
+
+    async def _announce(self, messages: list[Document]) -> None:
+        told = await asyncio.gather(*(_tell(self._publisher, message) for message in messages))
+        if ids := [message["_id"] for message, taken in zip(messages, told, strict=True) if taken]:
+            await self._messages.mark_published(ids)
+
+    async def _sweep(self) -> None:
+        """Announce what was left: by a process that died, or while the broker was away."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S * random.uniform(0.75, 1.25))
+            if not self.connected:
+                continue
+            try:
+                left = await self._messages.unpublished(time.time() - self._settings.announce_after_s)
+                await self._announce(left)
+            except PyMongoError as error:
+                log.warning("could not announce what was left", extra={"reason": repr(error)})
+
+
+async def _tell(publisher: Publisher, message: Document) -> bool:
+    name = "deleted" if message.get("deleted") else "created"
+    ids = (message["_id"], message["thread_id"], message["project_id"])
+    return await publisher.announce_message(name, *ids, message["at"])

@@ -1,0 +1,62 @@
+"""Wires the gateway together. Nothing here decides anything."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from services.gateway.announcer import Announcer
+from services.gateway.auth import Door, Keys
+from services.gateway.body import BodyLimit
+from services.gateway.documents import document
+from services.gateway.errors import add_error_handlers
+from services.gateway.headers import ResponseHeaders
+from services.gateway.indexes import keep_indexes
+from services.gateway.routes import assistants, health, messages, runs, steps, threads
+from services.gateway.settings import Settings
+from services.gateway.stores.all import Stores
+from services.gateway.stream.streams import Streams
+from shared.stores.database import connect
+
+VERSION = "0.1.0"
+
+
+def build_app(settings: Settings) -> FastAPI:
+    db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
+    stores = Stores.of(db)
+    announcer = Announcer(settings, stores.messages)
+    streams = Streams(settings, db, stores.runs)
+    door = Door(Keys(settings.api_key.get_secret_value()))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with keep_indexes(stores), announcer, streams:
+            yield
+        db.client.close()
+
+    app = FastAPI(
+        title="Threadmill",
+        summary="The Assistants API, versions 1 and 2.",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,  # the pages would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api = APIRouter()
+    for router in (
+        runs.build_router(stores, announcer, streams, door, settings),  # /threads/runs before /threads/{id}
+        steps.build_router(stores, door),
+        messages.build_router(stores, announcer, door),
+        threads.build_router(stores, announcer, door),
+        assistants.build_router(stores, door),
+    ):
+        api.include_router(router)
+    app.include_router(api, prefix="/v1")
+    app.include_router(health.build_router(db, announcer))
+    app.include_router(api, include_in_schema=False)  # for clients whose base URL is the bare root
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(ResponseHeaders)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,103 @@
+"""Assistants: create, list, get, modify, delete."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+
+from services.gateway.auth import Caller, Door
+from services.gateway.body import read_body
+from services.gateway.documents import ERRORS, operation
+from services.gateway.lookup import check_files, check_resources, find_assistant, missing
+from services.gateway.metadata import merged
+from services.gateway.paging import Paging
+from services.gateway.routes import answers
+from services.gateway.stores.all import Stores
+from services.gateway.wire.assistants import (
+    DEFAULTS,
+    AssistantFields,
+    CreateAssistant,
+    CreateAssistantV1,
+    ModifyAssistant,
+    ModifyAssistantV1,
+    assistant_view,
+)
+from services.gateway.wire.objects import AssistantDeleted, AssistantObject, ListAnswer
+from services.gateway.wire.tools import check_json_mode
+from shared.ids import new_id, new_sequence
+from shared.runs.model import Json
+
+
+def build_router(stores: Stores, door: Door) -> APIRouter:
+    router = APIRouter(prefix="/assistants", tags=["Assistants"], responses=ERRORS)
+    assistants = stores.assistants
+
+    @router.post(
+        "",
+        response_model=AssistantObject,
+        openapi_extra=operation(CreateAssistant, CreateAssistantV1, required=True),
+    )
+    async def create_assistant(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        body = await read_body(request, caller.version, CreateAssistantV1, CreateAssistant)
+        check_named(body)
+        assistant = {
+            "_id": new_id("asst"),
+            "project_id": caller.project_id,
+            "seq": new_sequence(),
+            "created_at": int(time.time()),
+            **DEFAULTS,
+            **body.changes(),
+        }
+        check_json_mode(assistant["tools"], assistant["response_format"])
+        await assistants.add(assistant)
+        return answers.one(assistant_view(assistant), caller)
+
+    @router.get("", response_model=ListAnswer[AssistantObject], openapi_extra=operation())
+    async def list_assistants(caller: Annotated[Caller, Depends(door)], paging: Paging) -> JSONResponse:
+        found, has_more = await assistants.page(caller.project_id, paging)
+        return answers.many([assistant_view(each) for each in found], has_more, caller)
+
+    @router.get("/{assistant_id}", response_model=AssistantObject, openapi_extra=operation())
+    async def get_assistant(assistant_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        return answers.one(assistant_view(await find_assistant(stores, caller, assistant_id)), caller)
+
+    @router.post(
+        "/{assistant_id}",
+        response_model=AssistantObject,
+        openapi_extra=operation(ModifyAssistant, ModifyAssistantV1),
+    )
+    async def modify_assistant(
+        assistant_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
+    ) -> JSONResponse:
+        body = await read_body(request, caller.version, ModifyAssistantV1, ModifyAssistant)
+        check_named(body)
+        found = await assistants.change(caller.project_id, assistant_id, lambda old: changed(old, body))
+        if found is None:
+            raise missing("assistant", assistant_id)
+        return answers.one(assistant_view(found), caller)
+
+    @router.delete("/{assistant_id}", response_model=AssistantDeleted, openapi_extra=operation())
+    async def delete_assistant(assistant_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        if not await assistants.delete(caller.project_id, assistant_id):
+            raise missing("assistant", assistant_id)
+        return answers.deleted(assistant_id, "assistant")
+
+    return router
+
+
+def check_named(body: AssistantFields) -> None:
+    check_files(body.file_ids_named())
+    check_resources(body.resources())
+
+
+def changed(old: Json, body: AssistantFields) -> Json:
+    """What of the stored assistant ``body`` changes."""
+    changes = body.changes()
+    if "metadata" in changes:
+        changes["metadata"] = merged(old["metadata"], changes["metadata"])
+    if changes.get("tool_resources"):
+        changes["tool_resources"] = old["tool_resources"] | changes["tool_resources"]
+    after = old | changes
+    check_json_mode(after["tools"], after["response_format"])
+    return changes

@@ -1,0 +1,111 @@
+"""Messages of a thread: create, list, get, modify, delete."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from services.gateway.announcer import Announcer
+from services.gateway.auth import Caller, Door
+from services.gateway.body import read_body
+from services.gateway.documents import ERRORS, operation
+from services.gateway.lookup import check_files, find_message, find_thread
+from services.gateway.metadata import merged
+from services.gateway.paging import Paging
+from services.gateway.routes import answers
+from services.gateway.run_creation import add_messages
+from services.gateway.stores.all import Stores
+from services.gateway.wire.messages import CreateMessage, CreateMessageV1, ModifyMessage, ModifyMessageV1
+from services.gateway.wire.objects import ListAnswer, MessageDeleted, MessageObject
+from shared.errors import InvalidRequest
+from shared.stores.database import Document
+from shared.stores.messages import message_object
+
+
+def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
+    router = APIRouter(prefix="/threads/{thread_id}/messages", tags=["Messages"], responses=ERRORS)
+
+    @router.post(
+        "",
+        response_model=MessageObject,
+        openapi_extra=operation(CreateMessage, CreateMessageV1, required=True),
+    )
+    async def create_message(
+        thread_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
+    ) -> JSONResponse:
+        body = await read_body(request, caller.version, CreateMessageV1, CreateMessage)
+        await find_thread(stores, caller, thread_id)
+        check_files(body.file_ids_named())
+        await require_unlocked(stores, thread_id)
+        [message] = await add_messages(stores, caller, thread_id, [body])
+        await withdraw_if_late(stores, message)
+        announcer.message_changed(message)
+        return answers.one(message_object(message), caller)
+
+    @router.get("", response_model=ListAnswer[MessageObject], openapi_extra=operation())
+    async def list_messages(
+        thread_id: str,
+        caller: Annotated[Caller, Depends(door)],
+        paging: Paging,
+        run_id: Annotated[str | None, Query(description="Only messages that this run made.")] = None,
+    ) -> JSONResponse:
+        await find_thread(stores, caller, thread_id)
+        found, has_more = await stores.messages.page(thread_id, paging, run_id=run_id or None)
+        return answers.many([message_object(each) for each in found], has_more, caller)
+
+    @router.get("/{message_id}", response_model=MessageObject, openapi_extra=operation())
+    async def get_message(
+        thread_id: str, message_id: str, caller: Annotated[Caller, Depends(door)]
+    ) -> JSONResponse:
+        message = await find_message(stores, caller, thread_id, message_id)
+        return answers.one(message_object(message), caller)
+
+    @router.post(
+        "/{message_id}",
+        response_model=MessageObject,
+        openapi_extra=operation(ModifyMessage, ModifyMessageV1),
+    )
+    async def modify_message(
+        thread_id: str, message_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
+    ) -> JSONResponse:
+        body = await read_body(request, caller.version, ModifyMessageV1, ModifyMessage)
+        message = await find_message(stores, caller, thread_id, message_id)
+        metadata = merged(message["metadata"], body.metadata)
+        if metadata != message["metadata"]:
+            await stores.messages.set_metadata(message_id, metadata)
+        return answers.one(message_object({**message, "metadata": metadata}), caller)
+
+    @router.delete("/{message_id}", response_model=MessageDeleted, openapi_extra=operation())
+    async def delete_message(
+        thread_id: str, message_id: str, caller: Annotated[Caller, Depends(door)]
+    ) -> JSONResponse:
+        message = await find_message(stores, caller, thread_id, message_id)
+        now = time.time()
+        await stores.messages.delete(message_id, at=now)
+        announcer.message_changed({**message, "deleted": True, "at": now})
+        return answers.deleted(message_id, "thread.message")
+
+    return router
+
+
+async def require_unlocked(stores: Stores, thread_id: str) -> None:
+    if active := await stores.runs.active_id(thread_id):
+        raise locked(thread_id, active)
+
+
+async def withdraw_if_late(stores: Stores, message: Document) -> None:
+    """Take ``message`` back if a run, begun since the thread was seen idle, will not read it.
+
+    Raises:
+        InvalidRequest: it was taken back.
+    """
+    active = await stores.runs.active_id(message["thread_id"])
+    run = await stores.runs.get(active) if active else None
+    if run and run.input_upto < message["seq"]:
+        await stores.messages.delete(message["_id"], at=time.time())
+        raise locked(message["thread_id"], run.id)
+
+
+def locked(thread_id: str, run_id: str) -> InvalidRequest:
+    return InvalidRequest(f"Can't add messages to {thread_id} while a run {run_id} is active.")

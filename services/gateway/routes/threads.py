@@ -1,0 +1,87 @@
+"""Threads: create, get, modify, delete. There is no way to list them."""
+
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+
+from services.gateway.announcer import Announcer
+from services.gateway.auth import Caller, Door
+from services.gateway.body import read_body
+from services.gateway.documents import ERRORS, operation
+from services.gateway.lookup import check_files, check_resources, find_thread, missing
+from services.gateway.metadata import merged
+from services.gateway.routes import answers
+from services.gateway.run_changes import cancel
+from services.gateway.stores.all import Stores
+from services.gateway.thread_creation import create_thread as create
+from services.gateway.wire.objects import ThreadDeleted, ThreadObject
+from services.gateway.wire.threads import (
+    CreateThread,
+    CreateThreadV1,
+    ModifyThread,
+    ModifyThreadFields,
+    ModifyThreadV1,
+    thread_view,
+)
+from shared.errors import InvalidRequest
+from shared.runs.model import Json
+
+
+def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
+    router = APIRouter(prefix="/threads", tags=["Threads"], responses=ERRORS)
+    threads = stores.threads
+
+    @router.post("", response_model=ThreadObject, openapi_extra=operation(CreateThread, CreateThreadV1))
+    async def create_thread(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        body = await read_body(request, caller.version, CreateThreadV1, CreateThread)
+        check_files(body.file_ids_named())
+        check_resources(body.resources())
+        thread, messages = await create(stores, caller, body)
+        for message in messages:
+            announcer.message_changed(message)
+        return answers.one(thread_view(thread), caller)
+
+    @router.get("/{thread_id}", response_model=ThreadObject, openapi_extra=operation())
+    async def get_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        return answers.one(thread_view(await find_thread(stores, caller, thread_id)), caller)
+
+    @router.post(
+        "/{thread_id}", response_model=ThreadObject, openapi_extra=operation(ModifyThread, ModifyThreadV1)
+    )
+    async def modify_thread(
+        thread_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
+    ) -> JSONResponse:
+        body = await read_body(request, caller.version, ModifyThreadV1, ModifyThread)
+        check_resources(body.resources())
+        found = await threads.change(caller.project_id, thread_id, lambda old: changed(old, body))
+        if found is None:
+            raise missing("thread", thread_id)
+        return answers.one(thread_view(found), caller)
+
+    @router.delete("/{thread_id}", response_model=ThreadDeleted, openapi_extra=operation())
+    async def delete_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        if not await threads.delete(caller.project_id, thread_id):
+            raise missing("thread", thread_id)
+        await cancel_active(thread_id)
+        await stores.messages.delete_thread(thread_id)
+        return answers.deleted(thread_id, "thread")
+
+    async def cancel_active(thread_id: str) -> None:
+        active = await stores.runs.active_id(thread_id)
+        run = await stores.runs.get(active) if active else None
+        if run is None:
+            return
+        with suppress(InvalidRequest):  # else it is on its way out already
+            announcer.run_changed(await cancel(stores.runs, run), "cancel_requested")
+
+    return router
+
+
+def changed(old: Json, body: ModifyThreadFields) -> Json:
+    """What of the stored thread ``body`` changes."""
+    changes: Json = {"metadata": merged(old["metadata"], body.metadata)}
+    if resources := body.resources():
+        changes["tool_resources"] = old["tool_resources"] | resources.stored()
+    return changes

@@ -1,0 +1,100 @@
+"""How a run comes to be. Its insert is the lock of the thread."""
+
+import time
+from collections.abc import Sequence
+
+from services.gateway.auth import Caller
+from services.gateway.stores.all import Stores
+from services.gateway.version import Version
+from services.gateway.wire.messages import CreateMessageFields, new_message
+from services.gateway.wire.runs import RunFields
+from services.gateway.wire.tools import check_json_mode
+from shared.errors import InvalidRequest, Stale
+from shared.ids import new_id
+from shared.runs.model import Run, Settings
+from shared.runs.rules import created
+from shared.stores.database import Document
+from shared.stores.runs import ThreadBusy
+
+MAX_TRIES = 3
+NOTHING_TO_DO = "Run creation requires a Thread with a user message or an assistant with instructions."
+
+
+def new_run(body: RunFields, settings: Settings, thread_id: str, caller: Caller, expiry_s: int) -> Run:
+    """The run that ``body`` asks for, not yet stored.
+
+    Raises:
+        InvalidRequest: its tools do not go with its response format.
+    """
+    check_json_mode(settings.tools, settings.response_format)
+    now = int(time.time())
+    return Run(
+        id=new_id("run"),
+        project_id=caller.project_id,
+        thread_id=thread_id,
+        assistant_id=body.assistant_id,
+        created_at=now,
+        expires_at=now + expiry_s,
+        settings=settings,
+        metadata=body.metadata or {},
+    )
+
+
+async def add_messages(
+    stores: Stores, caller: Caller, thread_id: str, bodies: Sequence[CreateMessageFields]
+) -> list[Document]:
+    """Append messages of a client, in their order."""
+    now = time.time()
+    return [
+        await stores.messages.add(
+            new_message(body, new_id("msg"), thread_id, int(now)), project_id=caller.project_id, at=now
+        )
+        for body in bodies
+    ]
+
+
+async def require_idle(stores: Stores, thread_id: str) -> None:
+    if active := await stores.runs.active_id(thread_id):
+        raise has_active_run(thread_id, active)
+
+
+async def require_input(
+    stores: Stores, caller: Caller, run: Run, more: Sequence[CreateMessageFields]
+) -> None:
+    """v2 only: a model that is told nothing has nothing to do.
+
+    Raises:
+        InvalidRequest: there are neither instructions nor a message of a user.
+    """
+    if caller.version is Version.V1 or run.settings.instructions:
+        return
+    if any(message.role == "user" for message in more):
+        return
+    if not await stores.messages.has_user_message(run.thread_id):
+        raise InvalidRequest(NOTHING_TO_DO, code="invalid_thread")
+
+
+async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> Run:
+    """Store the run, to read the thread up to here.
+
+    ``new_messages`` came with the run; they go if it cannot start.
+
+    Raises:
+        InvalidRequest: another run of the thread is active.
+    """
+    for _ in range(MAX_TRIES):
+        upto = new_messages[-1]["seq"] if new_messages else await stores.messages.last_seq(run.thread_id)
+        try:
+            return await stores.runs.add(created(run.evolve(input_upto=upto), time.time()))
+        except ThreadBusy:
+            active = await stores.runs.active_id(run.thread_id)
+            if active is None:
+                continue  # it ended this very moment
+            for message in new_messages:
+                await stores.messages.delete(message["_id"], at=time.time())
+            raise has_active_run(run.thread_id, active) from None
+    raise Stale(run.thread_id)
+
+
+def has_active_run(thread_id: str, run_id: str) -> InvalidRequest:
+    return InvalidRequest(f"Thread {thread_id} already has an active run {run_id}.")

@@ -1,0 +1,30 @@
+"""Everything the gateway reads from its environment; nothing else reads it."""
+
+import ipaddress
+from typing import Self
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    api_key: SecretStr = SecretStr("")  # what clients must send; empty: no check, on loopback only
+
+    run_expiry_s: PositiveInt = 600  # from its creation until a run ends by itself
+    poll_after_ms: NonNegativeInt = 200  # what the poll helpers of the SDKs are told to wait
+    max_body_bytes: PositiveInt = 10 * 1024 * 1024
+    announce_after_s: PositiveFloat = 5.0  # a message that nobody announced by then is announced again
+
+    @model_validator(mode="after")
+    def _open_only_to_this_machine(self) -> Self:
+        if not self.api_key.get_secret_value() and not _is_loopback(self.host):
+            raise ValueError("THREADMILL_API_KEY must be set when the host is not a loopback address")
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

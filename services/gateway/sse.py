@@ -1,0 +1,79 @@
+"""An open event stream as bytes: server-sent events in the form that the SDKs read."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Iterable
+
+import anyio
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.errors import error_body
+from services.gateway.stream.streams import Stream
+from services.gateway.version import Version
+from services.gateway.wire.v1 import event_name, render
+from shared.errors import ServiceError
+from shared.runs.model import Json, Run
+
+log = logging.getLogger(__name__)
+
+DONE = b"event: done\ndata: [DONE]\n\n"
+PING = b": ping\n\n"
+HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+LOST = "The event stream was interrupted. The run goes on; retrieve it for its result."
+
+
+class EventStream(StreamingResponse):
+    """Follows ``run`` behind its event ``after``. A client that leaves does not stop the run.
+
+    ``first``: events that are none of the run's, like the thread made with it.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        run: Run,
+        version: Version,
+        *,
+        after: int = 0,
+        first: Iterable[tuple[str, Json]] = (),
+    ) -> None:
+        self._stream = stream
+        chunks = _chunks(stream, run, version, after, first)
+        super().__init__(chunks, media_type="text/event-stream", headers=HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._stream.close()
+
+
+def encode(name: str, obj: Json, version: Version) -> bytes:
+    data = json.dumps(render(obj, version), ensure_ascii=False, separators=(",", ":"))
+    return f"event: {event_name(name, version)}\ndata: {data}\n\n".encode()
+
+
+def encode_error(error: ServiceError) -> bytes:
+    """Some SDKs look for ``error`` inside, others read the fields beside it."""
+    fields = error_body(error)
+    data = json.dumps({"error": fields, **fields}, ensure_ascii=False, separators=(",", ":"))
+    return f"event: error\ndata: {data}\n\n".encode()
+
+
+async def _chunks(
+    stream: Stream, run: Run, version: Version, after: int, first: Iterable[tuple[str, Json]]
+) -> AsyncIterator[bytes]:
+    for name, obj in first:
+        yield encode(name, obj, version)
+    try:
+        async for named in stream.follow(run, after=after):
+            yield PING if named is None else encode(*named, version)
+    except ServiceError as error:
+        log.warning("an event stream ends early", exc_info=error, extra={"run_id": run.id})
+        yield encode_error(error)
+    except Exception:
+        log.exception("an event stream failed", extra={"run_id": run.id})
+        yield encode_error(ServiceError(LOST))
+    yield DONE

@@ -1,0 +1,26 @@
+"""Everything the routes read and write."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from services.gateway.stores.assistants import AssistantStore
+from services.gateway.stores.threads import ThreadStore
+from shared.stores.database import Database
+from shared.stores.messages import MessageStore
+from shared.stores.runs import RunStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    assistants: AssistantStore
+    threads: ThreadStore
+    messages: MessageStore
+    runs: RunStore
+
+    @classmethod
+    def of(cls, db: Database) -> Self:
+        return cls(AssistantStore(db), ThreadStore(db), MessageStore(db), RunStore(db))
+
+    async def create_indexes(self) -> None:
+        for store in (self.assistants, self.threads, self.messages, self.runs):
+            await store.create_indexes()

@@ -1,0 +1,32 @@
+"""How a thread comes to be, with its first messages."""
+
+import time
+
+from services.gateway.auth import Caller
+from services.gateway.run_creation import add_messages
+from services.gateway.stores.all import Stores
+from services.gateway.wire.resources import ToolResources
+from services.gateway.wire.threads import CreateThreadFields
+from shared.ids import new_id, new_sequence
+from shared.stores.database import Document
+
+
+async def create_thread(
+    stores: Stores, caller: Caller, body: CreateThreadFields, resources: ToolResources | None = None
+) -> tuple[Document, list[Document]]:
+    """Store the thread behind its messages: nobody knows its id before. Return both.
+
+    ``resources`` are put on the thread beside its own.
+    """
+    both = [each for each in (body.resources(), resources) if each]
+    thread: Document = {
+        "_id": new_id("thread"),
+        "project_id": caller.project_id,
+        "seq": new_sequence(),
+        "created_at": int(time.time()),
+        "metadata": body.metadata or {},
+        "tool_resources": {tool: value for each in both for tool, value in each.stored().items()},
+    }
+    messages = await add_messages(stores, caller, thread["_id"], body.messages or [])
+    await stores.threads.add(thread)
+    return thread, messages
