@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -73,8 +72,7 @@ def history() -> History:
 
 async def read(stream: Stream, run: Run, *, after: int = 0) -> list[Named]:
     """Everything that the stream yields, without its pings."""
-    follow = cast(AsyncIterator[Any], stream.follow(run, after=after))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(30), aclosing(stream.follow(run, after=after)) as follow:
         return [named async for named in follow if named]
 
 
@@ -162,7 +160,7 @@ async def test_silence_is_broken_by_pings(
 ) -> None:
     async with Streams(settings, db, runs, pace=Pace(ping_s=0.05)) as streams:
         script, stream = history(), streams.open()
-        async with aclosing(stream.follow(script.stored[0], after=2)) as follow:  # type: ignore[type-var]
+        async with aclosing(stream.follow(script.stored[0], after=2)) as follow:
             assert [await anext(follow) for _ in range(3)] == [None, None, None]
         await stream.close()
 

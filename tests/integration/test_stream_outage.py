@@ -17,7 +17,7 @@ from tests.integration.test_stream import history, read, send
 from tests.processes import free_port
 from tests.unit.stream_history import check
 
-PACE = Pace(away_s=0.1, probe_s=0.1, start_s=10.0)
+BRISK = Pace(away_s=0.1, probe_s=0.1, start_s=0.1)
 
 
 async def make_topics(settings: ServiceSettings) -> None:
@@ -37,7 +37,7 @@ async def test_streams_survive_a_broker_that_forgets(db: Database) -> None:
     async def away() -> bool:
         return not streams.live
 
-    async with Streams(settings, db, runs, pace=Pace(away_s=0.1, probe_s=0.1, start_s=0.1)) as streams:
+    async with Streams(settings, db, runs, pace=BRISK) as streams:
         with local_broker(port=port):
             await make_topics(settings)
             await eventually(live)
