@@ -25,21 +25,22 @@ Database: TypeAlias = AsyncIOMotorDatabase[Document]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 
-def connect(url: str, name: str) -> Database:
-    """Return the database ``name``; nothing is sent yet.
+# Writes are acknowledged by a majority and time out, so that a lost store becomes an error in seconds.
+DEFAULTS: dict[str, Any] = {
+    "w": "majority",
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 20_000,
+    "maxPoolSize": 100,
+    "appname": "threadmill",
+}
 
-    Writes are acknowledged by a majority and time out, so that a lost store becomes an
-    error in seconds. What the URL says (``retryWrites=false`` on the embedded store) wins.
-    """
-    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-        url,
-        w="majority",
-        serverSelectionTimeoutMS=5_000,
-        connectTimeoutMS=5_000,
-        socketTimeoutMS=20_000,
-        maxPoolSize=100,
-        appname="threadmill",
-    )
+
+def connect(url: str, name: str) -> Database:
+    """Return the database ``name``; nothing is sent yet. What the URL says wins over ``DEFAULTS``."""
+    said = {option.partition("=")[0].lower() for option in url.partition("?")[2].split("&")}
+    options = {option: value for option, value in DEFAULTS.items() if option.lower() not in said}
+    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(url, **options)
     return client[name]
 
 
