@@ -127,20 +127,13 @@ class Stack:
             programs.MODEL: self._options.model,
         }
         names = [name for name, address in given.items() if address is None]
+        names += self._options.services
+        if self._options.kafka is not None:
+            await create_topics(self._options.kafka)
+        # All at once: the services take longer to start than what they use, and wait for it anyway.
         for name in names:
             await self._begin(name, {})
-        await self._topics_there()
-        for name in self._options.services:
-            await self._begin(name, {})
-        await self._supervisor.wait_ready(
-            *names, *self._options.services, within_s=self._options.ready_within_s
-        )
-
-    async def _topics_there(self) -> None:
-        if self._options.kafka is None:
-            await self._supervisor.wait_ready(programs.BROKER, within_s=self._options.ready_within_s)
-        else:
-            await create_topics(self._options.kafka)
+        await self._supervisor.wait_ready(*names, within_s=self._options.ready_within_s)
 
     async def _begin(self, name: str, env: Mapping[str, str]) -> None:
         environ, port = self._options.environ, self._port(name)

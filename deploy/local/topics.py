@@ -1,5 +1,6 @@
 """The broker as a program, and its topics."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 
@@ -25,12 +26,20 @@ def broker(port: int, environ: Mapping[str, str]) -> Program:
 
 
 async def create_topics(bootstrap: str) -> None:
-    # Imported here: it takes longer than the broker, which starts meanwhile.
+    # In a thread, because importing what it takes needs longer than the broker does to start,
+    # and the other processes are looked after meanwhile.
+    await asyncio.to_thread(_create_topics, bootstrap)
+
+
+def _create_topics(bootstrap: str) -> None:
     from shared.kafka import connect_admin, ensure_topics
     from shared.settings import ServiceSettings
 
-    admin = await connect_admin(bootstrap)
-    try:
-        await ensure_topics(admin, ServiceSettings(kafka_bootstrap=bootstrap))
-    finally:
-        await admin.close()
+    async def create() -> None:
+        admin = await connect_admin(bootstrap)
+        try:
+            await ensure_topics(admin, ServiceSettings(kafka_bootstrap=bootstrap))
+        finally:
+            await admin.close()
+
+    asyncio.run(create())

@@ -10,12 +10,14 @@ def test_pieces_of_one_speaker_run_on_and_lines_are_aligned() -> None:
     transcript = Transcript(paper)
 
     transcript.say("code", "x = ")
-    transcript.say("code", "1\nprint(x)")
+    transcript.say("code", "1\n\n")
+    transcript.say("code", "print(x)\n")
     transcript.say("output", "1")
     transcript.end("Completed.")
 
     assert paper.getvalue() == (
         "  code       x = 1\n"
+        "\n"
         "             print(x)\n"
         "  output     1\n"
         "\n"
