@@ -111,5 +111,5 @@ def _options(data: Path, env: dict[str, str], model: Model | None = None) -> Opt
     """Kafka and MongoDB are those in ``TEST_KAFKA`` and ``TEST_MONGO``, else the embedded ones."""
     unique = uuid4().hex[:8]
     own = {"THREADMILL_MONGO_DATABASE": f"test_{unique}", "THREADMILL_TOPIC_PREFIX": f"test-{unique}."}
-    given = {"kafka": os.environ.get("TEST_KAFKA"), "mongo": os.environ.get("TEST_MONGO")}
-    return Options(data=data, **given, model=model, env={**own, **env})
+    kafka, mongo = os.environ.get("TEST_KAFKA"), os.environ.get("TEST_MONGO")
+    return Options(data=data, kafka=kafka, mongo=mongo, model=model, env={**own, **env})
