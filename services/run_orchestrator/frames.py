@@ -87,13 +87,13 @@ def call_delta(step: Step, index: int, call_id: str, name: str, kind: str) -> Wr
     """The id and the name go out once: readers add strings up."""
 
     def wrap(text: str, first: bool) -> tuple[str, Json]:
-        detail: Json = {"input": text} if kind == "code_interpreter" else {"arguments": text}
-        opening: Json = {"outputs": []} if kind == "code_interpreter" else {"name": name, "output": None}
-        if first:
-            detail |= opening
-        call: Json = {"index": index, "type": kind, kind: detail}
-        if first:
-            call["id"] = call_id
+        detail: Json
+        if kind == "code_interpreter":
+            detail = {"input": text, "outputs": []} if first else {"input": text}
+        else:
+            detail = {"name": name, "arguments": text, "output": None} if first else {"arguments": text}
+        opening: Json = {"index": index, "id": call_id} if first else {"index": index}
+        call: Json = {**opening, "type": kind, kind: detail}
         details = {"type": "tool_calls", "tool_calls": [call]}
         data = {"id": step.id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
         return "thread.run.step.delta", data
