@@ -16,17 +16,16 @@ async def demo(arguments: argparse.Namespace) -> int:
     if not base_url:
         sys.stderr.write(f"threadmill: nothing runs on {folder.path} yet; name a server with --base-url\n")
         return 1
-    sys.stdout.write(f"A conversation with {base_url}, through the openai SDK.\n\n")
+    who = f" The answers come from {running.model}." if running and running.base_url == base_url else ""
+    sys.stdout.write(f"A conversation with {base_url}, through the openai SDK.{who}\n\n")
     return 0 if await _shown(base_url, arguments.api_key or folder.api_key()) else 1
 
 
 async def first_conversation(stack: Stack, folder: DataFolder) -> None:
     """Show the conversation of a folder's first start; one that fails is shown at the next start again."""
-    who = f"The answers come from {stack.model_url}."
-    if stack.has_demo_model:
-        who = "The answers come from the demo model: a script, not an AI."
     with contextlib.suppress(OSError):  # nobody reads it
-        sys.stdout.write(f"A first conversation, through the openai SDK. {who}\n\n")
+        sys.stdout.write("A first conversation, through the openai SDK. ")
+        sys.stdout.write(f"The answers come from {stack.model_name}.\n\n")
     if await _shown(stack.base_url, stack.api_key):
         folder.welcomed.touch()
 

@@ -23,6 +23,7 @@ class Running:
 
     pid: int
     base_url: str
+    model: str  # whose answers it gives, in words
 
 
 class DataFolder:
@@ -57,7 +58,7 @@ class DataFolder:
             return None
 
     @contextmanager
-    def locked(self, base_url: str) -> Iterator[None]:
+    def locked(self, base_url: str, model: str) -> Iterator[None]:
         """Keep others out, and tell them who is in.
 
         The lock is the kernel's: it is gone with this process, however that ends.
@@ -71,7 +72,7 @@ class DataFolder:
             except BlockingIOError:
                 raise FolderInUse(self._describe(self.running())) from None
             lock.truncate(0)
-            json.dump(asdict(Running(os.getpid(), base_url)), lock)
+            json.dump(asdict(Running(os.getpid(), base_url, model)), lock)
             lock.flush()
             yield
 

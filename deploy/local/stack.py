@@ -44,6 +44,9 @@ class Options:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
 
+DEMO_MODEL_NAME = "the demo model: a script, not an AI"
+
+
 def log_output(name: str, line: str) -> None:
     logging.getLogger(f"process.{name}").info("%s", line)
 
@@ -66,7 +69,7 @@ class Stack:
         self.mongo_url = options.mongo or programs.store_url(self._port(programs.STORE))
         self.base_url = f"http://{programs.reachable(options.host)}:{self._ports[GATEWAY]}/v1"
         self.model_url = self._model.url
-        self.has_demo_model = options.model is None
+        self.model_name = self.model_url if options.model else DEMO_MODEL_NAME
         self.api_key = options.api_key or self._folder.api_key()
 
     async def __aenter__(self) -> Self:
@@ -129,7 +132,7 @@ class Stack:
         names = [name for name, address in given.items() if address is None]
         names += self._options.services
         if self._options.kafka is not None:
-            await create_topics(self._options.kafka)
+            await create_topics(self._common_env())
         # All at once: the services take longer to start than what they use, and wait for it anyway.
         for name in names:
             await self._begin(name, {})
@@ -140,7 +143,7 @@ class Stack:
         if name == programs.STORE:
             program = await asyncio.to_thread(programs.store, self._folder.store, port, environ)
         elif name == programs.BROKER:
-            program = broker(port, environ)
+            program = broker(port, environ, self._common_env())
         elif name == programs.MODEL:
             program = programs.demo_model(port, self._options.model_chunk_delay_ms, environ)
         else:
@@ -157,13 +160,17 @@ class Stack:
             scratch=self._folder.scratch / name,
             sandbox=self._options.sandbox,
         )
-        common = {
+        return {**self._common_env(), **own}
+
+    def _common_env(self) -> dict[str, str]:
+        """What all services are told: the surroundings, then where things are, then the caller's wishes."""
+        addresses = {
             "THREADMILL_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "THREADMILL_MONGO_URL": self.mongo_url,
             "THREADMILL_CALL_SECRET": self._folder.call_secret(),
             "THREADMILL_LOG_LEVEL": self._options.log_level,
         }
-        return {**programs.public(self._options.environ), **common, **own, **self._options.env}
+        return {**programs.public(self._options.environ), **addresses, **self._options.env}
 
     def _port(self, name: str) -> int:
         """Return the port of ``name``: the same in all its lives."""

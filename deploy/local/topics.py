@@ -9,11 +9,11 @@ from deploy.local.program import Program, Turn
 from deploy.local.programs import BROKER, LOOPBACK, public
 
 
-def broker(port: int, environ: Mapping[str, str]) -> Program:
+def broker(port: int, environ: Mapping[str, str], service_env: Mapping[str, str]) -> Program:
     """Our broker keeps its records in memory: each of its lives needs the topics anew."""
 
     async def prepare() -> None:
-        await create_topics(f"{LOOPBACK}:{port}")
+        await create_topics(service_env)
 
     return Program(
         name=BROKER,
@@ -25,21 +25,28 @@ def broker(port: int, environ: Mapping[str, str]) -> Program:
     )
 
 
-async def create_topics(bootstrap: str) -> None:
+async def create_topics(service_env: Mapping[str, str]) -> None:
+    """Create the topics that services with this environment use, unless it says that others do that."""
     # In a thread, because importing what it takes needs longer than the broker does to start,
     # and the other processes are looked after meanwhile.
-    await asyncio.to_thread(_create_topics, bootstrap)
+    await asyncio.to_thread(_create_topics, service_env)
 
 
-def _create_topics(bootstrap: str) -> None:
+def _create_topics(service_env: Mapping[str, str]) -> None:
     from shared.kafka import connect_admin, ensure_topics
-    from shared.settings import ServiceSettings
+    from shared.settings import PREFIX, ServiceSettings
+
+    names = {name: PREFIX + name.upper() for name in ServiceSettings.model_fields}
+    settings = ServiceSettings.model_validate(
+        {name: service_env[variable] for name, variable in names.items() if variable in service_env}
+    )
 
     async def create() -> None:
-        admin = await connect_admin(bootstrap)
+        admin = await connect_admin(settings.kafka_bootstrap)
         try:
-            await ensure_topics(admin, ServiceSettings(kafka_bootstrap=bootstrap))
+            await ensure_topics(admin, settings)
         finally:
             await admin.close()
 
-    asyncio.run(create())
+    if settings.create_topics:
+        asyncio.run(create())

@@ -35,8 +35,8 @@ async def up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         folder = DataFolder(arguments.data)
         check_port(arguments.host, arguments.port)
-        with folder.locked(f"http://{programs.reachable(arguments.host)}:{arguments.port}/v1"):
-            stack = Stack(build_options(arguments, environ), output)
+        stack = Stack(build_options(arguments, environ), output)
+        with folder.locked(stack.base_url, stack.model_name):
             await keep_up(stack, folder, began, with_demo=not arguments.no_demo)
     except (ProgramError, FolderInUse, StoreMissing, OSError) as error:
         _write_error(f"threadmill: {error}\n")
@@ -79,6 +79,8 @@ def on_signals(stack: Stack) -> list[int]:
             stack.kill_all()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # started with nohup
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     return came
 

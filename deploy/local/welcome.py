@@ -13,7 +13,7 @@ Threadmill {version} is ready ({seconds:.1f} s)
 
   base URL   {base_url}
   API key    {api_key}
-{docs}  model      {model}
+{docs}  model      {model} (--model-url names another one)
   data       {data}
 
 Python (pip install openai); Ctrl-C here stops the server:
@@ -39,18 +39,12 @@ async def show(stack: Stack, folder: DataFolder, *, ready_after_s: float) -> Non
         base_url=stack.base_url,
         api_key=stack.api_key,
         docs=await _docs(stack.base_url),
-        model=describe_model(stack),
+        model=stack.model_name,
         data=folder.path,
     )
     with contextlib.suppress(OSError):  # nobody reads it
         sys.stdout.write(text)
         sys.stdout.flush()
-
-
-def describe_model(stack: Stack) -> str:
-    if stack.has_demo_model:
-        return "the demo model: a script, not an AI (--model-url names a real one)"
-    return stack.model_url
 
 
 async def _docs(base_url: str) -> str:

@@ -18,13 +18,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are c
 READY = "is ready ("
 
 
+@pytest.mark.timeout(300)  # two starts, a conversation and two crashes, on a machine that may be busy
 async def test_from_the_first_start_to_the_last(tmp_path: Path) -> None:
     """One story, because each start takes seconds: a first start that is killed, and a second one."""
     data, port = tmp_path / "data", free_port()
     arguments = ("--data", str(data), "--port", str(port))
 
     with launched(tmp_path / "first", *arguments) as launcher:
-        await launcher.says("Completed in", within_s=90)
+        await launcher.says("Completed in", within_s=120)
         assert "The answers come from the demo model" in launcher.said
         assert "x = 1" in launcher.said
 
@@ -95,7 +96,7 @@ async def test_says_that_the_port_is_taken(tmp_path: Path) -> None:
 async def test_says_who_uses_the_folder(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with (
-        DataFolder(data).locked("http://127.0.0.1:8080/v1"),
+        DataFolder(data).locked("http://127.0.0.1:8080/v1", "a model"),
         launched(tmp_path / "run", "--data", str(data), "--port", str(free_port())) as launcher,
     ):
         assert await launcher.ended() == 1

@@ -30,15 +30,15 @@ def test_a_second_user_is_told_who_the_first_is(tmp_path: Path) -> None:
     first, second = DataFolder(tmp_path), DataFolder(tmp_path)
 
     with (
-        first.locked("http://127.0.0.1:8080/v1"),
+        first.locked("http://127.0.0.1:8080/v1", "a model"),
         pytest.raises(FolderInUse, match=rf"process {os.getpid()}, http://127.0.0.1:8080/v1"),
-        second.locked("http://127.0.0.1:9090/v1"),
+        second.locked("http://127.0.0.1:9090/v1", "a model"),
     ):
         pass
 
-    assert second.running() == Running(os.getpid(), "http://127.0.0.1:8080/v1")
-    with second.locked("http://127.0.0.1:9090/v1"):
-        assert first.running() == Running(os.getpid(), "http://127.0.0.1:9090/v1")
+    assert second.running() == Running(os.getpid(), "http://127.0.0.1:8080/v1", "a model")
+    with second.locked("http://127.0.0.1:9090/v1", "a model"):
+        assert first.running() == Running(os.getpid(), "http://127.0.0.1:9090/v1", "a model")
 
 
 def test_each_service_is_told_its_own_secrets_only() -> None:
