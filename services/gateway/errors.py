@@ -80,5 +80,5 @@ async def _on_store_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PyMongoError)
     if not is_outage(error):
         raise error
-    log.error("the store is away", exc_info=error)
+    log.error("the store is away", extra={"reason": repr(error)[:300]})
     return answer(Unavailable(AWAY), {"retry-after": str(RETRY_AFTER_S)})

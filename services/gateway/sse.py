@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 DONE = b"event: done\ndata: [DONE]\n\n"
 PING = b": ping\n\n"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+LINE_ENDS = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
 LOST = "The event stream was interrupted. The run goes on; retrieve it for its result."
 
 
@@ -51,15 +52,20 @@ class EventStream(StreamingResponse):
 
 
 def encode(name: str, obj: Json, version: Version) -> bytes:
-    data = json.dumps(render(obj, version), ensure_ascii=False, separators=(",", ":"))
-    return f"event: {event_name(name, version)}\ndata: {data}\n\n".encode()
+    return _event(event_name(name, version), render(obj, version))
 
 
 def encode_error(error: ServiceError) -> bytes:
     """Some SDKs look for ``error`` inside, others read the fields beside it."""
     fields = error_body(error)
-    data = json.dumps({"error": fields, **fields}, ensure_ascii=False, separators=(",", ":"))
-    return f"event: error\ndata: {data}\n\n".encode()
+    return _event("error", {"error": fields, **fields})
+
+
+def _event(name: str, data: Json) -> bytes:
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    if not line.isascii():
+        line = line.translate(LINE_ENDS)  # some readers of lines end one at each of these
+    return f"event: {name}\ndata: {line}\n\n".encode()
 
 
 async def _chunks(

@@ -9,11 +9,14 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 
+from services.gateway.app import build_app
+from services.gateway.settings import Settings
 from shared.runs import facts as f
 from shared.runs.model import Json, Run, ToolCall, Usage
 from shared.runs.rules import advance
-from shared.stores.database import Database
+from shared.stores.database import connect
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from tests.processes import free_port
@@ -24,6 +27,26 @@ KEY = "sk-test-0123456789"
 READY_S = 20.0
 TEXT = ({"type": "text", "text": {"value": "x = 1", "annotations": []}},)
 USAGE = Usage(prompt_tokens=7, completion_tokens=5)
+
+
+@contextmanager
+def running_gateway(kafka_bootstrap: str, mongo_url: str, database: str, **settings: Any) -> Iterator[str]:
+    """Run a gateway on the given infrastructure; give its URL."""
+    app = build_app(
+        Settings(
+            kafka_bootstrap=kafka_bootstrap,
+            mongo_url=SecretStr(mongo_url),
+            mongo_database=database,
+            api_key=SecretStr(KEY),
+            **settings,
+        )
+    )
+    with serving(app) as url:
+        yield url
+
+
+def api(url: str, headers: dict[str, str]) -> "Api":
+    return Api(httpx.Client(base_url=f"{url}/v1", timeout=30), {"Authorization": f"Bearer {KEY}", **headers})
 
 
 @contextmanager
@@ -48,7 +71,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 class Api:
-    """Calls that are expected to work; ``client`` is there for the others."""
+    """Calls that are expected to work, and those that are expected to be refused."""
 
     def __init__(self, client: httpx.Client, headers: dict[str, str]) -> None:
         self.client = client
@@ -87,9 +110,13 @@ class Api:
 class Worker:
     """Does to runs what the orchestrator would, step by step."""
 
-    def __init__(self, db: Database) -> None:
-        self._runs = RunStore(db)
-        self._messages = MessageStore(db)
+    def __init__(self, mongo_url: str, database: str) -> None:
+        self._db = connect(mongo_url, database)
+        self._runs = RunStore(self._db)
+        self._messages = MessageStore(self._db)
+
+    def close(self) -> None:
+        self._db.client.close()
 
     async def get(self, run_id: str) -> Run:
         run = await self._runs.get(run_id)
