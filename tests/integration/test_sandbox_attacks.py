@@ -106,12 +106,14 @@ MEMORY_BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", MEMORY_BOMBS.values(), ids=MEMORY_BOMBS.keys())
-async def test_memory_of_all_processes_together_is_limited(session: Session, bomb: str) -> None:
+async def test_memory_of_all_processes_together_is_limited(
+    session: Session, kind: Preference, bomb: str
+) -> None:
     await logs(session, "open('kept', 'w').close()")
-    execution = await session.run(textwrap.dedent(bomb), timeout_s=20)
-    assert (execution.status, execution.state_lost) == ("worker_died", True), execution
+    execution = await session.run(textwrap.dedent(bomb), timeout_s=8)
     assert "more memory than the sandbox has" in (execution.notice or "")
-    assert execution.took_s < 15
+    if kind != "docker":  # there the kernel picks whom to kill, and may spare the worker
+        assert (execution.status, execution.state_lost) == ("worker_died", True), execution
     assert await logs(session, "import os; os.listdir()") == "['kept']"
 
 
@@ -307,7 +309,8 @@ async def test_the_system_is_read_only(session: Session, tmp_path: Path) -> None
         files = [sys.executable, os.__file__, IPython.__file__, "/usr/bin/env", "/etc/ld.so.cache",
             {str(victim)!r}, "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname",
             "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger", "/proc/1/oom_score_adj",
-            f"/proc/{{os.getppid()}}/oom_score_adj", "/proc/{os.getpid()}/oom_score_adj", "/sys/power/state", "/dev/kmsg"]
+            f"/proc/{{os.getppid()}}/oom_score_adj", "/proc/{os.getpid()}/oom_score_adj",
+            "/sys/power/state", "/dev/kmsg"]
         for path in files:
             try:
                 os.close(os.open(path, os.O_WRONLY))  # opened only
@@ -483,11 +486,9 @@ async def test_forged_reports_do_not_confuse_the_host(session: Session, lie: str
             os.write(201, struct.pack(">IB", len(body), 1) + body)
     """
     await session.run(textwrap.dedent(code), timeout_s=5)
+    await session.run("'settled'", timeout_s=5)  # the lie may come out now, and end the worker
     for number in range(3):
-        await session.run("1", timeout_s=5)
-        assert (await session.run(str(number), timeout_s=5)).logs in (f"{number}\n", "")
-    await session.reset()
-    assert await logs(session, "'sane'") == "'sane'"
+        assert await logs(session, str(number)) == str(number)
 
 
 async def test_a_stopped_worker_is_woken_and_interrupted(session: Session) -> None:

@@ -83,6 +83,7 @@ class DockerBackend:
             raw: socket.socket = getattr(attached, "_sock", attached)
             ours = socket.socket(fileno=os.dup(raw.fileno()))
             attached.close()
+            raw.close()  # the file object above does not own it
             api.start(identity)
         except (DockerException, OSError):
             _remove(self._client, identity)

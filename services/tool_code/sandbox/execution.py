@@ -40,6 +40,8 @@ def describe(
 ) -> str | None:
     """The notice for the model, or nothing if the logs say it all."""
     parts = []
+    if limit == "memory" and status != "worker_died":
+        parts.append("A process was killed: it used more memory than the sandbox has.")
     if status == "timeout_interrupted":
         parts.append(f"The code was interrupted after its time limit of {timeout_s:g} s.")
     elif status == "timeout_killed":

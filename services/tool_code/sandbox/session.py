@@ -107,7 +107,7 @@ class _Call:
             status,
             timeout_s=self.timeout_s,
             state_lost=state_lost,
-            limit=limit if isinstance(limit, str) and state_lost else None,
+            limit=limit if isinstance(limit, str) else None,
             error=error,
             forks_refused=bool(report.get("forks_refused")),
             images_dropped=dropped if isinstance(dropped, int) else 0,

@@ -33,17 +33,17 @@ def tasks() -> int:
     return sum(_threads(pid) for pid in family())
 
 
-def memory_bytes(enough: int) -> int:
-    """Memory that the family keeps from others; exact only from ``enough`` on.
+def rough_memory() -> dict[int, int]:
+    """Bytes of each process's own pages; those shared after a fork are counted for each of them."""
+    return {pid: _status_bytes(pid) for pid in family()}
 
-    The cheap sum counts a page once per process that shares it, so only a sum that looks too big is
-    worth the walk over every mapping.
-    """
-    pids = family()
-    rough = {pid: _status_bytes(pid) for pid in pids}
-    if sum(rough.values()) < enough:
-        return sum(rough.values())
-    return sum(_proportional_bytes(pid, rough[pid]) for pid in pids)
+
+def exact_memory(pid: int, rough: int) -> int:
+    """A process's share of its pages; may block while the process changes its memory map."""
+    wanted = ("Pss_Anon:", "Pss_Shmem:")
+    lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+    amounts = [int(line.split()[1]) << 10 for line in lines if line.startswith(wanted)]
+    return sum(amounts) if amounts else rough
 
 
 def hidden_file_bytes() -> int:
@@ -113,6 +113,15 @@ def reap(keep: int | None = None) -> int | None:
     return ended
 
 
+def cause(status: int | None) -> str:
+    """What ended a process, in words."""
+    if status is None:
+        return "it broke the protocol"
+    if os.WIFSIGNALED(status):
+        return f"signal {os.WTERMSIG(status)}"
+    return f"exit status {os.WEXITSTATUS(status)}"
+
+
 def _children(pid: int) -> Iterator[int]:
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -134,13 +143,6 @@ def _status_bytes(pid: int) -> int:
     wanted = ("RssAnon:", "RssShmem:")
     lines = _read(f"/proc/{pid}/status").splitlines()
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(wanted))
-
-
-def _proportional_bytes(pid: int, otherwise: int) -> int:
-    wanted = ("Pss_Anon:", "Pss_Shmem:")
-    lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
-    amounts = [int(line.split()[1]) << 10 for line in lines if line.startswith(wanted)]
-    return sum(amounts) if amounts else otherwise
 
 
 def _read(path: str) -> str:

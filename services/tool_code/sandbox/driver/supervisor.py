@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from services.tool_code.sandbox.driver import files, forks, frames, processes, worker
 from services.tool_code.sandbox.driver.call import Call
+from services.tool_code.sandbox.driver.memory import MemoryWatch
 from services.tool_code.sandbox.driver.policy import Policy
 from services.tool_code.sandbox.driver.shell import CodeShell
 
@@ -49,6 +50,8 @@ class Supervisor:
     folder: files.Folder = field(init=False)
     call: Call | None = None
     upload: dict[str, Any] | None = None  # a put was announced; its bytes come next
+    memory: MemoryWatch | None = None
+    lost_between_calls: bool = False  # the next report has to say so
 
     def __post_init__(self) -> None:
         self.folder = files.Folder(self.policy.data_dir)
@@ -143,6 +146,8 @@ class Supervisor:
 
     def _exec(self, request: dict[str, Any]) -> None:
         self.call = Call(request, self.policy, self._tell)
+        if self.policy.process_cap != "cgroup":  # a cgroup knows better
+            self.memory = MemoryWatch(self.policy.memory_bytes)
         self._signal(signal.SIGCONT)
         try:
             self.child.control.sendall(frames.pack({"id": request["id"], "code": request["code"]}))
@@ -192,7 +197,7 @@ class Supervisor:
             self.child.status = processes.reap(self.child.pid)
             if self.child.status is not None:
                 self._bury()
-            elif processes.memory_bytes(self.policy.memory_bytes) > self.policy.memory_bytes:
+            elif self.memory and self.memory.exceeded():
                 self._finish("worker_died", state_lost=True, limit="memory")
             elif self.policy.watch_disk and self._disk_used() > self.policy.disk_bytes:
                 self._finish("worker_died", state_lost=True, limit="disk")
@@ -220,11 +225,17 @@ class Supervisor:
             self._bury()
 
     def _claim(self, claim: dict[str, Any]) -> None:
-        """One JSON frame of the worker, which may be forged by the code it runs."""
+        """One JSON frame of the worker, which may be forged by the code it runs.
+
+        Raises:
+            ValueError: it does not fit; a worker whose code lies about calls is not worth keeping.
+        """
         event, call = claim.get("event"), self.call
         if event == "image":
             self.child.image_kind = str(claim.get("kind"))[:32]
-        elif event == "done" and call and claim.get("id") == call.id:
+        elif event != "done" or call is None or claim.get("id") != call.id:
+            raise ValueError("a claim that does not fit")
+        else:
             error = claim.get("error")
             status = claim.get("status")
             if status == "interrupted":
@@ -246,9 +257,10 @@ class Supervisor:
             time.sleep(DEATH_WAIT_S)
             self.child.status = processes.reap(self.child.pid)
         if self.call:
-            self._finish("worker_died", state_lost=True, error=_cause(self.child.status))
+            self._finish("worker_died", state_lost=True, error=processes.cause(self.child.status))
         else:
             self._replace_child()
+            self.lost_between_calls = True
 
     def _read_output(self, reads: int) -> None:
         for _ in range(reads):
@@ -278,18 +290,11 @@ class Supervisor:
             {
                 "status": status,
                 "error": error,
-                "state_lost": state_lost,
+                "state_lost": state_lost or self.lost_between_calls,
                 "limit": limit or ("memory" if call.kernel_killed() else None),
                 "swept": swept,
                 "forks_refused": refused,
             },
             self.folder.changes(),
         )
-
-
-def _cause(status: int | None) -> str:
-    if status is None:
-        return "it broke the protocol"
-    if os.WIFSIGNALED(status):
-        return f"signal {os.WTERMSIG(status)}"
-    return f"exit status {os.WEXITSTATUS(status)}"
+        self.lost_between_calls = False
