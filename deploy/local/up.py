@@ -2,13 +2,11 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from deploy.local import programs, welcome
@@ -17,10 +15,9 @@ from deploy.local.folder import DataFolder, FolderInUse
 from deploy.local.keeper import ProgramError, Restarts
 from deploy.local.lines import LAUNCHER, Renderer
 from deploy.local.ports import is_free
-from deploy.local.program import Output
 from deploy.local.programs import Model, StoreMissing
+from deploy.local.screen import LauncherHandler, Screen
 from deploy.local.stack import Options, Stack
-from shared.logs import JsonFormatter
 
 log = logging.getLogger(__name__)
 
@@ -28,23 +25,22 @@ log = logging.getLogger(__name__)
 async def up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run until SIGINT, SIGTERM or SIGHUP, and return the exit code."""
     began = time.monotonic()
-    output = build_output(arguments)
-    handler = LauncherHandler(output)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    screen = build_screen(arguments, environ)
+    logging.basicConfig(level=logging.WARNING, handlers=[LauncherHandler(screen)], force=True)
     logging.getLogger("deploy").setLevel(logging.INFO)
     try:
         folder = DataFolder(arguments.data)
         check_port(arguments.host, arguments.port)
-        stack = Stack(build_options(arguments, environ), output)
+        stack = Stack(build_options(arguments, environ), screen.output)
         with folder.locked(stack.base_url, stack.model_name):
-            await keep_up(stack, folder, began, with_demo=not arguments.no_demo)
+            await keep_up(stack, folder, screen, began, with_demo=not arguments.no_demo)
     except (ProgramError, FolderInUse, StoreMissing, OSError) as error:
-        _write_error(f"threadmill: {error}\n")
+        screen.write(f"threadmill: {error}\n")
         return 1
     return 0
 
 
-async def keep_up(stack: Stack, folder: DataFolder, began: float, *, with_demo: bool) -> None:
+async def keep_up(stack: Stack, folder: DataFolder, screen: Screen, began: float, *, with_demo: bool) -> None:
     """Return when a signal has stopped the stack.
 
     Raises:
@@ -56,7 +52,8 @@ async def keep_up(stack: Stack, folder: DataFolder, began: float, *, with_demo: 
             await welcome.show(stack, folder, ready_after_s=time.monotonic() - began)
             watching = asyncio.create_task(stack.watch())
             if with_demo and not folder.welcomed.exists():
-                await first_conversation(stack, folder)
+                with screen.held():
+                    await first_conversation(stack, folder)
             await watching
     except asyncio.CancelledError:
         if not stopped_by:
@@ -124,40 +121,18 @@ def check_port(host: str, port: int) -> None:
         raise ProgramError(f"port {port} on {host} is taken; choose another one with --port")
 
 
-def build_output(arguments: argparse.Namespace) -> Output:
-    """Return what shows the log lines of all processes on standard error."""
-    renderer = Renderer(
-        (*programs.SERVICES, programs.MODEL, programs.BROKER, programs.STORE, LAUNCHER),
-        level=arguments.log_level,
-        colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ,
-        as_json=arguments.log_format == "json",
+def build_screen(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Screen:
+    names = (*programs.SERVICES, programs.MODEL, programs.BROKER, programs.STORE, LAUNCHER)
+    return Screen(
+        Renderer(
+            names,
+            level=arguments.log_level,
+            colour=sys.stderr.isatty() and "NO_COLOR" not in environ,
+            as_json=arguments.log_format == "json",
+        )
     )
-
-    def output(name: str, line: str) -> None:
-        if (text := renderer.render(name, line)) is not None:
-            _write_error(text + "\n")
-
-    return output
-
-
-class LauncherHandler(logging.Handler):
-    """Sends the launcher's own records where the lines of its processes go."""
-
-    def __init__(self, output: Callable[[str, str], None]) -> None:
-        super().__init__()
-        self._output = output
-        self.setFormatter(JsonFormatter(LAUNCHER))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._output(LAUNCHER, self.format(record))
 
 
 def _is_here(url: str, port: int) -> bool:
     parts = urlsplit(url)
     return parts.port == port and parts.hostname in ("localhost", "127.0.0.1", "::1")
-
-
-def _write_error(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal is gone: the processes must still be stopped
-        sys.stderr.write(text)
-        sys.stderr.flush()
