@@ -1,7 +1,7 @@
 """HTTP in, objects and event streams out: the API that clients see.
 
 Consumes  HTTP requests; ``run-stream`` (frames for the open event streams)
-Emits     ``run-commands``, ``control``, ``thread-events``
+Emits     ``run-commands``, ``control``, ``thread-events``, ``run-stream``
 Stores    ``assistants``, ``threads``; writes ``messages`` and ``runs`` through ``shared/stores``
 
 Read ``routes/`` first: one file for each kind of object. What a request may say is in ``wire/``,

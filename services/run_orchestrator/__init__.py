@@ -1,7 +1,8 @@
 """Moves every run from queued to an end state.
 
 Consumes  ``run-commands`` (look at this run), ``tool-results``, ``control`` (cancel)
-Emits     ``thread-events`` (the public feed), ``run-stream`` (frames), ``tool-requests.code``
+Emits     ``thread-events`` (the public feed), ``run-stream`` (frames), ``tool-requests.code``,
+          ``run-commands`` (a run handed over)
 Stores    ``runs``, ``messages``
 
 Read ``handlers.py`` first, then ``turns.py``; ``shared/runs/rules.py`` holds the rules.
