@@ -31,8 +31,13 @@ from shared.runs.model import Json
 
 def build_router(stores: Stores, door: Door) -> APIRouter:
     router = APIRouter(prefix="/assistants", tags=["Assistants"], responses=ERRORS)
-    assistants = stores.assistants
+    _add_creation(router, stores, door)
+    _add_reading(router, stores, door)
+    _add_changes(router, stores, door)
+    return router
 
+
+def _add_creation(router: APIRouter, stores: Stores, door: Door) -> None:
     @router.post(
         "",
         response_model=AssistantObject,
@@ -50,17 +55,23 @@ def build_router(stores: Stores, door: Door) -> APIRouter:
             **body.changes(),
         }
         check_json_mode(assistant["tools"], assistant["response_format"])
-        await assistants.add(assistant)
+        await stores.assistants.add(assistant)
         return answers.one(assistant_view(assistant), caller)
 
+
+def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
     @router.get("", response_model=ListAnswer[AssistantObject], openapi_extra=operation())
     async def list_assistants(caller: Annotated[Caller, Depends(door)], paging: Paging) -> JSONResponse:
-        found, has_more = await assistants.page(caller.project_id, paging)
+        found, has_more = await stores.assistants.page(caller.project_id, paging)
         return answers.many([assistant_view(each) for each in found], has_more, caller)
 
     @router.get("/{assistant_id}", response_model=AssistantObject, openapi_extra=operation())
     async def get_assistant(assistant_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         return answers.one(assistant_view(await find_assistant(stores, caller, assistant_id)), caller)
+
+
+def _add_changes(router: APIRouter, stores: Stores, door: Door) -> None:
+    assistants = stores.assistants
 
     @router.post(
         "/{assistant_id}",
@@ -82,8 +93,6 @@ def build_router(stores: Stores, door: Door) -> APIRouter:
         if not await assistants.delete(caller.project_id, assistant_id):
             raise missing("assistant", assistant_id)
         return answers.deleted(assistant_id, "assistant")
-
-    return router
 
 
 def check_named(body: AssistantFields) -> None:

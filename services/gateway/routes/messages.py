@@ -25,7 +25,13 @@ from shared.stores.messages import message_object
 
 def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
     router = APIRouter(prefix="/threads/{thread_id}/messages", tags=["Messages"], responses=ERRORS)
+    _add_creation(router, stores, announcer, door)
+    _add_reading(router, stores, door)
+    _add_changes(router, stores, announcer, door)
+    return router
 
+
+def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
     @router.post(
         "",
         response_model=MessageObject,
@@ -43,6 +49,8 @@ def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
         announcer.message_changed(message)
         return answers.one(message_object(message), caller)
 
+
+def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
     @router.get("", response_model=ListAnswer[MessageObject], openapi_extra=operation())
     async def list_messages(
         thread_id: str,
@@ -61,6 +69,8 @@ def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
         message = await find_message(stores, caller, thread_id, message_id)
         return answers.one(message_object(message), caller)
 
+
+def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
     @router.post(
         "/{message_id}",
         response_model=MessageObject,
@@ -85,8 +95,6 @@ def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
         await stores.messages.delete(message_id, at=now)
         announcer.message_changed({**message, "deleted": True, "at": now})
         return answers.deleted(message_id, "thread.message")
-
-    return router
 
 
 async def require_unlocked(stores: Stores, thread_id: str) -> None:

@@ -31,8 +31,12 @@ from shared.runs.model import Json
 
 def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
     router = APIRouter(prefix="/threads", tags=["Threads"], responses=ERRORS)
-    threads = stores.threads
+    _add_creation(router, stores, announcer, door)
+    _add_reading_and_changes(router, stores, announcer, door)
+    return router
 
+
+def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
     @router.post("", response_model=ThreadObject, openapi_extra=operation(CreateThread, CreateThreadV1))
     async def create_thread(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         body = await read_body(request, caller.version, CreateThreadV1, CreateThread)
@@ -42,6 +46,10 @@ def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
         for message in messages:
             announcer.message_changed(message)
         return answers.one(thread_view(thread), caller)
+
+
+def _add_reading_and_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
+    threads = stores.threads
 
     @router.get("/{thread_id}", response_model=ThreadObject, openapi_extra=operation())
     async def get_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
@@ -64,19 +72,18 @@ def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
     async def delete_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         if not await threads.delete(caller.project_id, thread_id):
             raise missing("thread", thread_id)
-        await cancel_active(thread_id)
+        await cancel_active(stores, announcer, thread_id)
         await stores.messages.delete_thread(thread_id)
         return answers.deleted(thread_id, "thread")
 
-    async def cancel_active(thread_id: str) -> None:
-        active = await stores.runs.active_id(thread_id)
-        run = await stores.runs.get(active) if active else None
-        if run is None:
-            return
-        with suppress(InvalidRequest):  # else it is on its way out already
-            announcer.run_changed(await cancel(stores.runs, run), "cancel_requested")
 
-    return router
+async def cancel_active(stores: Stores, announcer: Announcer, thread_id: str) -> None:
+    active = await stores.runs.active_id(thread_id)
+    run = await stores.runs.get(active) if active else None
+    if run is None:
+        return
+    with suppress(InvalidRequest):  # else it is on its way out already
+        announcer.run_changed(await cancel(stores.runs, run), "cancel_requested")
 
 
 def changed(old: Json, body: ModifyThreadFields) -> Json:
