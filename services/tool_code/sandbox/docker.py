@@ -11,6 +11,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
+from docker.utils import kwargs_from_env
 
 from services.tool_code.sandbox.channel import DIAGNOSIS_BYTES, STREAM_LIMIT_BYTES
 from services.tool_code.sandbox.errors import SandboxStartFailed, SandboxUnavailable
@@ -22,6 +23,7 @@ DATA, HOME = "/mnt/data", "/tmp"
 PYTHON, DRIVER_ROOT, FONT_CACHE = "/opt/venv/bin/python", "/opt/sandbox", "/opt/sandbox/fonts"
 USER = 10001
 HOME_BYTES, SHARED_MEMORY_BYTES, INODES = 64 * MIB, 16 * MIB, 20_000
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 API_TIMEOUT_S = 30
 API_VERSION = "1.41"  # Docker 20.10, and spoken by all since
 STREAM_HEADER = struct.Struct(">BxxxI")  # Docker's own frames around standard output and error
@@ -193,7 +195,9 @@ def _connected(image: str) -> docker.DockerClient:
     Raises:
         SandboxUnavailable: one of them is missing.
     """
-    # Given a version, the client is made without asking the daemon, so that it can be closed if none answers.
+    address = kwargs_from_env().get("base_url", DEFAULT_ADDRESS)
+    if address.startswith("unix:") and not _listens(address.removeprefix("unix:").replace("//", "/")):
+        raise SandboxUnavailable(f"no Docker daemon listens on {address}")  # the client would leak its socket
     client = docker.DockerClient.from_env(timeout=API_TIMEOUT_S, version=API_VERSION)
     try:
         client.ping()
@@ -205,6 +209,11 @@ def _connected(image: str) -> docker.DockerClient:
         client.close()
         raise SandboxUnavailable("no Docker daemon answers") from error
     return client
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def _remove(client: docker.DockerClient, identity: str) -> None:

@@ -98,7 +98,7 @@ class _Call:
     def done(self, report: dict[str, Any]) -> Execution:
         """The end of a call as the driver reports it."""
         status = report.get("status")
-        if status not in STATUSES:
+        if not isinstance(status, str) or status not in STATUSES:
             raise _Broken(f"status {str(status)[:40]!r}")
         error, limit, dropped = report.get("error"), report.get("limit"), report.get("images_dropped")
         error = error[:200] if isinstance(error, str) else None
@@ -303,6 +303,8 @@ class Session:
         except _Broken as error:
             why = f"the sandbox broke the protocol: {error}"
             log.warning(why, extra={"session_id": self.session_id})
+        except Exception:  # whatever the sandbox made us stumble over, nobody may wait for ever
+            log.exception("the sandbox's frames could not be read", extra={"session_id": self.session_id})
         self._kill()
         self._end_all(why)
 
