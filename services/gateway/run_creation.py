@@ -85,7 +85,8 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
     for _ in range(MAX_TRIES):
         upto = new_messages[-1]["seq"] if new_messages else await stores.messages.last_seq(run.thread_id)
         try:
-            return await stores.runs.add(created(run.evolve(input_upto=upto), time.time()))
+            run = await stores.runs.add(created(run.evolve(input_upto=upto), time.time()))
+            return await _with_latest_input(stores, run)
         except ThreadBusy:
             active = await stores.runs.active_id(run.thread_id)
             if active is None:
@@ -94,6 +95,23 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
                 await stores.messages.delete(message["_id"], at=time.time())
             raise has_active_run(run.thread_id, active) from None
     raise Stale(run.thread_id)
+
+
+async def _with_latest_input(stores: Stores, run: Run) -> Run:
+    """Let the run read what came between the look at the thread and the lock.
+
+    Whoever posted it saw an idle thread. What comes from now on is refused: see
+    ``withdraw_if_late``. Nobody works on the run yet, since nobody was told of it.
+    """
+    last = await stores.messages.last_seq(run.thread_id)
+
+    def read_on(run: Run) -> Run:
+        return run.evolve(input_upto=last) if run.epoch == 0 and run.input_upto < last else run
+
+    if read_on(run) is run:
+        return run
+    run, _ = await stores.runs.change(run, read_on, now=time.time())
+    return run
 
 
 def has_active_run(thread_id: str, run_id: str) -> InvalidRequest:

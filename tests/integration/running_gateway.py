@@ -123,6 +123,12 @@ class Worker:
         assert run is not None
         return run
 
+    async def input_of(self, run_id: str) -> list[str]:
+        """Return the ids of the messages that the run may read."""
+        run = await self.get(run_id)
+        found = await self._messages.context(run.thread_id, upto=run.input_upto)
+        return [message["_id"] for message in found]
+
     async def claim(self, run_id: str) -> Run:
         return await self._apply(run_id, lambda _: f.Claimed("test", time.time(), lease_s=60))
 

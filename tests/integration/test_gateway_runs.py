@@ -128,6 +128,31 @@ def test_of_many_creates_at_once_one_wins(v2: Api) -> None:
     assert texts == ["mine", "hi"]
 
 
+async def test_a_message_is_read_by_the_run_or_refused(v2: Api, worker: Worker) -> None:
+    """Whoever is first: a message that was accepted before the run began is part of its input."""
+    assistant, texts = v2.assistant(), [f"text {n}" for n in range(6)]
+    for _ in range(5):
+        thread = v2.thread("hi")
+
+        def post(text: str, path: str = f"/threads/{thread}") -> str | None:
+            body: dict[str, str] = {"role": "user", "content": text}
+            path += "/messages"
+            if text == texts[3]:
+                path, body = path.replace("/messages", "/runs"), {"assistant_id": assistant}
+            response = v2.client.post(path, json=body, headers=v2.headers)
+            return str(response.json()["id"]) if response.status_code == 200 else None
+
+        with ThreadPoolExecutor(len(texts)) as pool:
+            made = list(pool.map(post, texts))
+        run_id = made.pop(3)
+        assert run_id is not None
+        accepted = {message_id for message_id in made if message_id}
+        listed = [each["id"] for each in v2.get(f"/threads/{thread}/messages", order="asc")["data"]]
+        assert set(listed[1:]) == accepted
+        read = await worker.input_of(run_id)
+        assert accepted <= set(read)
+
+
 async def test_additional_messages_are_the_input_of_the_run(v2: Api, worker: Worker) -> None:
     extra = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     thread, run = started(v2, additional_messages=extra)
