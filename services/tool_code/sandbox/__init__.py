@@ -3,9 +3,11 @@
 | file | what it holds |
 | --- | --- |
 | choose.py | the strongest backend that works here, or why there is none |
-| backend.py | what a backend is; the limits every one enforces |
+| backend.py, limits.py | what a backend is; the limits every one enforces |
 | docker.py, bwrap.py, landlock.py | the three backends, strongest first |
-| session.py | one live sandbox: frames in and out, the host's own caps and deadlines |
+| session.py | one live sandbox: requests out, frames in, the host's own deadline |
+| running_call.py | the host's own account of a call: what it collects, and how much |
+| channel.py | the pipe to a sandbox |
 | execution.py | what came of one call |
 | runtime.py | the interpreter that bwrap and landlock lend to the sandbox |
 | driver/ | what runs inside; imports nothing of ours outside its folder |

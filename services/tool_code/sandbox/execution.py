@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Status = Literal["ok", "error", "exit", "timeout_interrupted", "timeout_killed", "worker_died"]
-STATUSES: frozenset[str] = frozenset(get_args(Status))
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Execution:
     took_s: float = 0.0
     files: tuple[str, ...] = ()  # written by the call, relative to the working directory
     gone: tuple[str, ...] = ()
+
+
+def known_status(claimed: object) -> Status | None:
+    """The status that a sandbox claims, if there is such a one."""
+    return next((status for status in STATUSES if status == claimed), None)
 
 
 def describe(

@@ -1,21 +1,18 @@
 """One live sandbox. The host believes nothing it says: every type, id and size is checked here again."""
 
 import asyncio
-import codecs
 import itertools
 import json
 import logging
 import struct
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from services.tool_code.sandbox.channel import Channel
 from services.tool_code.sandbox.errors import FileRefused, SandboxStartFailed, SessionClosed
-from services.tool_code.sandbox.execution import STATUSES, Execution, Status, describe
+from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.limits import Limits
+from services.tool_code.sandbox.running_call import OnOutput, ProtocolBroken, RunningCall
 
 log = logging.getLogger(__name__)
 
@@ -23,117 +20,7 @@ HEADER = struct.Struct(">IB")
 JSON, BYTES = 1, 2
 MAX_JSON_BYTES = 1 << 20
 MAX_FILE_BYTES = 32 << 20
-MAX_NAMES = 64
-MAX_NAME_CHARACTERS = 2300  # nine names of 255
 OVERDUE_S = 5.0  # how long after limit and grace the driver may take to report before it is killed
-OUTPUT_SLACK_BYTES = 4096
-
-OnOutput = Callable[[str], None]
-
-
-class _Broken(Exception):
-    """The sandbox said something that the driver never says."""
-
-
-@dataclass
-class _Call:
-    """The host's own account of the running call."""
-
-    id: int
-    limits: Limits
-    timeout_s: float
-    on_output: OnOutput | None
-    finished: asyncio.Future[Execution]
-    started: float = field(default_factory=time.monotonic)
-    text: list[str] = field(default_factory=list)
-    images: list[bytes] = field(default_factory=list)
-    output_bytes: int = 0
-    image_bytes: int = 0
-    decoder: codecs.IncrementalDecoder = field(
-        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
-    )
-
-    def output(self, data: bytes, skipped: object) -> None:
-        """Printed text, within head + tail; the driver keeps to that, a forged one is cut off."""
-        allowed = self.limits.output_head_bytes + self.limits.output_tail_bytes + OUTPUT_SLACK_BYTES
-        self.output_bytes += len(data)
-        if self.output_bytes > allowed:
-            raise _Broken("more output than allowed")
-        if isinstance(skipped, int) and skipped > 0:
-            self._add(self.decoder.decode(b"", final=True) + f"\n[... {skipped} bytes skipped ...]\n")
-            self.decoder.reset()
-        self._add(self.decoder.decode(data))
-
-    def image(self, data: bytes) -> None:
-        """An image, within the call's budget."""
-        self.image_bytes += len(data)
-        if (
-            len(self.images) >= self.limits.max_images
-            or len(data) > self.limits.max_image_bytes
-            or self.image_bytes > self.limits.event_bytes
-        ):
-            raise _Broken("more images than allowed")
-        self.images.append(data)
-
-    def end(self, execution: Execution) -> None:
-        if not self.finished.done():
-            self.finished.set_result(execution)
-
-    def logs(self) -> str:
-        return "".join(self.text) + self.decoder.decode(b"", final=True)
-
-    def lost(self, status: Status, error: str) -> Execution:
-        """The end of a call whose sandbox is gone."""
-        notice = describe(status, timeout_s=self.timeout_s, state_lost=True, session_lost=True, error=error)
-        return Execution(
-            status=status,
-            logs=self.logs(),
-            images=tuple(self.images),
-            state_lost=True,
-            notice=notice,
-            error=error,
-            took_s=time.monotonic() - self.started,
-        )
-
-    def done(self, report: dict[str, Any]) -> Execution:
-        """The end of a call as the driver reports it."""
-        status = report.get("status")
-        if not isinstance(status, str) or status not in STATUSES:
-            raise _Broken(f"status {str(status)[:40]!r}")
-        error, limit, dropped = report.get("error"), report.get("limit"), report.get("images_dropped")
-        error = error[:200] if isinstance(error, str) else None
-        state_lost = report.get("state_lost") is True
-        notice = describe(
-            status,
-            timeout_s=self.timeout_s,
-            state_lost=state_lost,
-            limit=limit if isinstance(limit, str) else None,
-            error=error,
-            forks_refused=bool(report.get("forks_refused")),
-            images_dropped=dropped if isinstance(dropped, int) else 0,
-        )
-        return Execution(
-            status=status,
-            logs=self.logs(),
-            images=tuple(self.images),
-            state_lost=state_lost,
-            notice=notice,
-            error=error,
-            took_s=time.monotonic() - self.started,
-            files=_names(report.get("files")),
-            gone=_names(report.get("gone")),
-        )
-
-    def _add(self, text: str) -> None:
-        if not text:
-            return
-        self.text.append(text)
-        if self.on_output:
-            try:
-                self.on_output(text)
-            except Exception:
-                log.exception("a listener to the output failed")
-                self.on_output = None
 
 
 class Session:
@@ -145,7 +32,7 @@ class Session:
         self._limits = limits
         self._lock = asyncio.Lock()
         self._ids = itertools.count(1)
-        self._call: _Call | None = None
+        self._call: RunningCall | None = None
         self._answers: dict[int, asyncio.Future[tuple[dict[str, Any], bytes]]] = {}
         self._ready = asyncio.Event()
         self._alive = True
@@ -189,7 +76,7 @@ class Session:
             return Execution(status="error", logs="", notice=notice)
         async with self._lock:
             future = asyncio.get_running_loop().create_future()
-            call = _Call(next(self._ids), self._limits, timeout_s, on_output, future)
+            call = RunningCall(next(self._ids), self._limits, timeout_s, on_output, future)
             self._call = call
             try:
                 request = {"op": "exec", "id": call.id, "code": code, "timeout_s": timeout_s}
@@ -241,7 +128,7 @@ class Session:
             await self._listener
         self._end_all("the session was closed")
 
-    async def _within(self, call: _Call, seconds: float) -> Execution:
+    async def _within(self, call: RunningCall, seconds: float) -> Execution:
         try:
             return await asyncio.wait_for(asyncio.shield(call.finished), seconds)
         except TimeoutError:
@@ -300,7 +187,7 @@ class Session:
                 await self._hear()
         except (EOFError, OSError):
             pass
-        except _Broken as error:
+        except ProtocolBroken as error:
             why = f"the sandbox broke the protocol: {error}"
             log.warning(why, extra={"session_id": self.session_id})
         except Exception:  # whatever the sandbox made us stumble over, nobody may wait for ever
@@ -311,13 +198,13 @@ class Session:
     async def _hear(self) -> None:
         kind, payload = await self._frame(MAX_JSON_BYTES)
         if kind != JSON:
-            raise _Broken("bytes that were not announced")
+            raise ProtocolBroken("bytes that were not announced")
         try:
             message = json.loads(payload)
         except (ValueError, RecursionError):
-            raise _Broken("not JSON") from None
+            raise ProtocolBroken("not JSON") from None
         if not isinstance(message, dict):
-            raise _Broken("not a JSON object")
+            raise ProtocolBroken("not a JSON object")
         event = message.get("event")
         call = self._call if self._call and message.get("id") == self._call.id else None
         if event == "ready":
@@ -336,7 +223,7 @@ class Session:
         elif event in ("file", "put", "reset", "file_error", "pong"):
             await self._answer(message, event == "file")
         else:
-            raise _Broken(f"event {str(event)[:40]!r}")
+            raise ProtocolBroken(f"event {str(event)[:40]!r}")
 
     async def _answer(self, message: dict[str, Any], with_bytes: bool) -> None:
         data = await self._bytes() if with_bytes else b""
@@ -348,23 +235,11 @@ class Session:
     async def _bytes(self) -> bytes:
         kind, payload = await self._frame(MAX_FILE_BYTES)
         if kind != BYTES:
-            raise _Broken("announced bytes did not come")
+            raise ProtocolBroken("announced bytes did not come")
         return payload
 
     async def _frame(self, max_bytes: int) -> tuple[int, bytes]:
         length, kind = HEADER.unpack(await self._channel.reader.readexactly(HEADER.size))
         if length > max_bytes:
-            raise _Broken(f"a frame of {length} bytes")
+            raise ProtocolBroken(f"a frame of {length} bytes")
         return kind, await self._channel.reader.readexactly(length)
-
-
-def _names(claimed: object) -> tuple[str, ...]:
-    """File names out of a report: relative, no way up, no control characters."""
-    names = []
-    for item in claimed[:MAX_NAMES] if isinstance(claimed, list) else ():
-        name = item[0] if isinstance(item, list) and item else item
-        if not isinstance(name, str) or not name.isprintable():
-            continue
-        if not name.startswith("/") and ".." not in name.split("/"):
-            names.append(name[:MAX_NAME_CHARACTERS])
-    return tuple(names)

@@ -117,6 +117,12 @@ def used_bytes(*roots: str) -> int:
     return total
 
 
+def free_bytes(path: str) -> int:
+    """Room on the file system."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
+
+
 def walk(root: str, max_depth: int) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     """Everything below ``root`` with its relative path; links are named, never followed."""
     folders = [("", 0)]

@@ -108,9 +108,8 @@ class Supervisor:
         os.close(output_write)
         os.set_blocking(output_read, False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, SEND_TIMEOUT)
-        gate = None
-        if self.policy.process_cap == "notify":
-            gate = forks.ForkGate(forks.take_over(ours), self.policy.processes, processes.tasks)
+        ask = self.policy.process_cap == "notify"
+        gate = forks.ForkGate(forks.take_over(ours), self.policy.processes, processes.tasks) if ask else None
         reader = frames.FrameReader(ours.fileno(), self.policy.max_image_bytes + REQUEST_SLACK_BYTES)
         child = _Child(pid, ours, reader, output_read, gate)
         reader.feed()  # "up": the walls stand
@@ -199,12 +198,15 @@ class Supervisor:
                 self._bury()
             elif self.memory and self.memory.exceeded():
                 self._finish("worker_died", state_lost=True, limit="memory")
-            elif self.policy.watch_disk and self._disk_used() > self.policy.disk_bytes:
+            elif self.policy.watch_disk and self._disk_exceeded():
                 self._finish("worker_died", state_lost=True, limit="disk")
 
-    def _disk_used(self) -> int:
-        used = files.used_bytes(self.policy.data_dir, self.policy.home_dir)
-        return used + processes.hidden_file_bytes()
+    def _disk_exceeded(self) -> bool:
+        """Over quota; or, should files hide from the count, no room for one more sandbox is left."""
+        used = files.used_bytes(self.policy.data_dir, self.policy.home_dir) + processes.hidden_file_bytes()
+        return (
+            used > self.policy.disk_bytes or files.free_bytes(self.policy.data_dir) < self.policy.disk_bytes
+        )
 
     def _interrupt(self) -> None:
         if self.call and not self.call.interrupted:
