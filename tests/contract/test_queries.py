@@ -1,0 +1,257 @@
+"""Every query of the services is answered by an index: none reads a whole collection.
+
+Queries are not listed here: they are recorded while every method of every store is called.
+A store, a method or a collection that nobody calls here fails a test.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from services.gateway.stores.assistants import AssistantStore
+from services.gateway.stores.threads import ThreadStore
+from services.gateway.stream.lease import SlotLease
+from services.gateway.stream.pace import Pace
+from services.run_orchestrator.brokers import BrokerStore
+from services.tool_code.executions import ExecutionStore
+from services.tool_code.sandbox.backend import Backend
+from services.tool_code.sessions import Held, Sessions
+from shared.runs.model import Json, Slot
+from shared.runs.rules import advance, created
+from shared.stores.database import Database
+from shared.stores.messages import MessageStore
+from shared.stores.page import PageQuery
+from shared.stores.runs import RunStore, ThreadBusy
+from tests.contract.query_log import Called, Query, QueryLog, index_of, recording
+from tests.unit.run_samples import ANSWERED, CLAIMED, MESSAGE_STARTED, NOW, after, new_run
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+MANY = 300  # documents in each collection that is searched: enough for an index to be worth it
+READ_WHOLE = {"brokers", "gateway_slots"}  # a handful of documents each, wanted all
+PAGES = [
+    PageQuery(limit=2, order=order, after=after, before=before)
+    for order in ("asc", "desc")
+    for after in (None, "2")
+    for before in (None, "4")
+]
+
+
+class NoSandbox:
+    """The sandboxes are of no interest here, only what is noted of them."""
+
+    async def start(self, thread_id: str) -> None:
+        pass
+
+
+async def of_runs(db: Database) -> Called:
+    store = RunStore(db)
+    called = Called(store)
+    await called.create_indexes()
+    runs = [new_run(f"run_{n}").evolve(thread_id=f"other_{n}") for n in range(MANY)]
+    documents = [created(run, NOW).model_dump(mode="json", exclude={"id"}) for run in runs]
+    extra = {"active": True, "unpublished": True, "touched_at": NOW}
+    await db["runs"].insert_many([d | extra | {"_id": r.id} for d, r in zip(documents, runs, strict=True)])
+    await db["runs"].insert_one({**documents[0], "_id": "4", "thread_id": "thread_1"})  # ended long ago
+
+    run = await called.add(created(new_run("2"), NOW))
+    with pytest.raises(ThreadBusy):
+        await called.add(created(new_run("3"), NOW))
+    await called.active_id(run.thread_id)
+    run, _ = await called.change(run, lambda r: advance(r, CLAIMED), now=NOW)
+    run = await called.save(run, after(run, MESSAGE_STARTED), now=NOW)
+    await called.set_metadata(run, {})
+    await called.add_slot(run.id, Slot(slot=1, stream="s"))
+    await called.heartbeat("a", NOW)
+    await called.cancelling("a")
+    await called.due(NOW)
+    await called.mark_published(run)
+    await called.unpublished(NOW)
+    await called.publish_again("g", NOW)
+    assert await called.get(run.id)
+    for query in PAGES:
+        await called.page(run.thread_id, query)
+    return called
+
+
+async def of_messages(db: Database) -> Called:
+    called = Called(MessageStore(db))
+    await called.create_indexes()
+    plain = {"live": True, "at": NOW, "content": [], "project_id": "p", "role": "user"}
+    await db["messages"].insert_many(
+        [{"_id": f"msg_{n}", "thread_id": f"thread_{n % 7}", "seq": 100 + n, **plain} for n in range(MANY)]
+    )
+    for name in ("2", "4"):
+        message: Json = {"id": name, "thread_id": "thread_1", "content": [], "role": "user"}
+        await called.add(message, project_id="p", at=NOW)
+    run = after(created(new_run(), NOW), CLAIMED, MESSAGE_STARTED, ANSWERED)
+    await called.write_step(run, run.steps[0])
+    for query in PAGES:
+        await called.page("thread_1", query)
+        await called.page("thread_1", query, run_id=run.id)
+    await called.get("thread_1", "2")
+    await called.last_seq("thread_1")
+    await called.has_user_message("thread_1")
+    await called.context("thread_1", upto=10)
+    await called.context("thread_1", upto=10, limit=2)
+    await called.set_metadata("2", {})
+    await called.delete("2", at=NOW)
+    await called.mark_published([m["_id"] for m in await called.unpublished(NOW)])
+    await called.delete_thread("thread_5")
+    return called
+
+
+async def of_assistants(db: Database) -> Called:
+    called = Called(AssistantStore(db))
+    await called.create_indexes()
+    for name in ["2", "4", *map(str, range(10, MANY))]:
+        assistant = {"_id": name, "project_id": "p", "seq": int(name), "tools": [], "response_format": "auto"}
+        await called.add(assistant)
+    for query in PAGES:
+        await called.page("p", query)
+    await called.get("p", "2")
+    await called.change("p", "2", lambda before: {"name": "x"})
+    await called.delete("p", "2")
+    return called
+
+
+async def of_threads(db: Database) -> Called:
+    called = Called(ThreadStore(db))
+    await called.create_indexes()
+    for n in range(3):
+        await called.add({"_id": f"{n}", "project_id": "p", "seq": n})
+    await called.get("p", "2")
+    await called.change("p", "2", lambda before: {"metadata": {}})
+    await called.delete("p", "2")
+    return called
+
+
+async def of_executions(db: Database) -> Called:
+    first, second = (ExecutionStore(db, owner, lease_s=10) for owner in "ab")
+    called = Called(first)
+    await called.create_indexes()
+    await db["tool_executions"].insert_many(
+        [{"_id": f"c{n}", "owner": f"o{n}", "done": n % 2 == 0, "at": NOW, "until": NOW} for n in range(MANY)]
+    )
+    await called.claim("call", "run", NOW)
+    await second.claim("call", "run", NOW + 20)
+    await called.finish("call", 1, {})
+    await called.release("call", 1)
+    await called.heartbeat(NOW)
+    await called.forget_old(NOW)
+    return called
+
+
+async def of_sessions(db: Database) -> Called:
+    called = Called(Sessions(db, cast(Backend, NoSandbox()), "a", idle_s=1))
+    await called.earlier_calls("thread_1")
+    await called.start("thread_1", Held())
+    await called.count_call("thread_1")
+    await called.evict_idle()
+    await called.close()
+    return called
+
+
+async def of_brokers(db: Database) -> Called:
+    called = Called(BrokerStore(db))
+    await called.others("g1")
+    await called.others("g2")
+    await called.forget("g1")
+    return called
+
+
+async def of_slots(db: Database) -> Called:
+    """A slot taken, another that lapsed taken over; ``hold`` does as ``take`` and waits between."""
+    called = Called(SlotLease(db, "a", Pace()))
+    await called.take()
+    await called.release()
+    called.missing.discard("hold")
+    return called
+
+
+EXERCISES: tuple[Callable[[Database], Awaitable[Called]], ...] = (
+    of_runs,
+    of_messages,
+    of_assistants,
+    of_threads,
+    of_executions,
+    of_sessions,
+    of_brokers,
+    of_slots,
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def recorded(mongo_url: str) -> AsyncIterator[tuple[Database, QueryLog, list[Called]]]:
+    with recording(mongo_url, f"test_{uuid4().hex[:12]}") as (db, log):
+        called = [await exercise(db) for exercise in EXERCISES]
+        log.queries = list({query.shape: query for query in log.queries}.values())
+        yield db, log, called
+
+
+def searched(log: QueryLog) -> Iterator[Query]:
+    """An ``_id`` leads to one document on every MongoDB, whatever else the filter says.
+
+    The embedded store does so too (2 ms among 20,000 documents), but its ``explain`` does not say it.
+    """
+    for query in log.queries:
+        if not query.by_id and query.collection not in READ_WHOLE:
+            yield query
+
+
+async def test_every_method_of_every_store_was_called(
+    recorded: tuple[Database, QueryLog, list[Called]],
+) -> None:
+    for called in recorded[2]:
+        assert called.missing == set(), type(called._store).__name__
+
+
+async def test_every_collection_was_used(recorded: tuple[Database, QueryLog, list[Called]]) -> None:
+    sources = [*ROOT.glob("shared/**/*.py"), *ROOT.glob("services/**/*.py")]
+    named = {name for path in sources for name in re.findall(r'\bdb\["(\w+)"\]', path.read_text())}
+    assert named == {query.collection for query in recorded[1].queries}
+
+
+async def test_no_query_reads_a_whole_collection(recorded: tuple[Database, QueryLog, list[Called]]) -> None:
+    db, log, _ = recorded
+    assert log.unknown == set(), "say in the log how it finds its documents"
+    scans = [query.shape for query in searched(log) if not await index_of(db, query)]
+    assert "\n".join(scans) == ""
+
+
+async def test_the_filter_begins_with_the_fields_of_its_index(
+    recorded: tuple[Database, QueryLog, list[Called]],
+) -> None:
+    """Equal fields first, then the one that is sorted by or compared: so that nothing is read in vain."""
+    db, log, _ = recorded
+    wasteful = []
+    for query in searched(log):
+        index = await index_of(db, query) or ()
+        equal = {name for name, value in query.filter.items() if not isinstance(value, dict)}
+        ordered = {*query.sort, *(query.filter.keys() - equal)}
+        begun = len(list(takewhile(equal.__contains__, index)))
+        if (begun == 0 and equal) or not ordered <= set(index[begun : begun + 1]):
+            wasteful.append(f"{query.shape} by {index}")
+    assert "\n".join(wasteful) == ""
+
+
+async def test_no_query_needs_more_than_equality_ranges_and_lists(
+    recorded: tuple[Database, QueryLog, list[Called]],
+) -> None:
+    allowed = {"$gt", "$gte", "$lt", "$lte", "$in"}
+    for query in recorded[1].queries:
+        assert not [name for name in query.filter if name.startswith("$")], query.shape
+        for value in query.filter.values():
+            if isinstance(value, dict) and any(key.startswith("$") for key in value):
+                assert value.keys() <= allowed, query.shape
+
+
+async def test_a_scan_would_be_noticed(recorded: tuple[Database, QueryLog, list[Called]]) -> None:
+    assert await index_of(recorded[0], Query("find", "messages", {"role": "user"}, {})) is None
