@@ -26,7 +26,7 @@ class RunStore:
             "thread_id", unique=True, partialFilterExpression={"active": True}, name="one_active_per_thread"
         )
         for keys in (
-            ("thread_id", "active"),
+            ("owner", "active", "status"),
             ("active", "wake_at"),
             ("active", "expires_at"),
             ("active", "cancel_by"),
