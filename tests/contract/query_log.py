@@ -16,6 +16,7 @@ HARMLESS = {
     "createIndexes",
     "insert",
     "explain",
+    "listIndexes",
     "hello",
     "ismaster",
     "ping",
