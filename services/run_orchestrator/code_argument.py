@@ -3,11 +3,12 @@
 import json
 import re
 
-from services.run_orchestrator.replies import FaultyReply
+from services.run_orchestrator.replies import FaultyReply, storable
 
 _OPENING = re.compile(r'"code"\s*:\s*"')
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
 _ESCAPED = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^u])")
+_HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?")  # of a pair, so far
 
 
 class CodeArgument:
@@ -42,7 +43,8 @@ class CodeArgument:
             arguments = json.loads(self._raw, strict=False)
         except ValueError as error:
             raise FaultyReply(f"arguments of code_interpreter are not JSON: {error}") from None
-        if not isinstance(arguments, dict) or arguments.get("code") != self.code:
+        code = arguments.get("code") if isinstance(arguments, dict) else None
+        if not isinstance(code, str) or storable(code) != self.code:
             raise FaultyReply("arguments of code_interpreter hold no code")
         return self.code
 
@@ -73,13 +75,10 @@ class CodeArgument:
     def _escape(self) -> str:
         """Take one escape sequence; nothing if it is not complete yet."""
         text = self._raw[self._next : self._next + 12]
-        if text[1:2] == "u" and text[2:3] in "dD" and text[3:4] in "89abAB" and len(text) < 12:
-            return ""  # the first half of a pair: wait for the second
         found = _ESCAPED.match(text)
-        if not found:
+        if not found or _HALF.fullmatch(text):
             return ""
         self._next += found.end()
         if found[0][1] == "u":
-            decoded: str = json.loads(f'"{found[0]}"')
-            return decoded
+            return storable(json.loads(f'"{found[0]}"'))
         return _ESCAPES.get(found[0][1], found[0][1])

@@ -10,7 +10,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from services.run_orchestrator.prompt import Prompt
-from services.run_orchestrator.replies import CallPiece, End, FaultyReply, ModelTrouble, Piece, Text
+from services.run_orchestrator.replies import CallPiece, End, FaultyReply, ModelTrouble, Piece, Text, storable
 from services.run_orchestrator.settings import Settings
 from shared.runs.model import Usage
 
@@ -78,11 +78,12 @@ def _pieces(chunk: ChatCompletionChunk) -> list[Piece]:
         if choice.delta is None:
             continue
         if choice.delta.content:
-            pieces.append(Text(choice.delta.content))
+            pieces.append(Text(storable(choice.delta.content)))
         for call in choice.delta.tool_calls or ():
             function = call.function
             if function is not None:
-                pieces.append(CallPiece(call.index, function.name or "", function.arguments or ""))
+                arguments = storable(function.arguments or "")
+                pieces.append(CallPiece(call.index, function.name or "", arguments))
     return pieces
 
 

@@ -31,6 +31,11 @@ class End:
 Piece: TypeAlias = Text | CallPiece | End
 
 
+def storable(text: str) -> str:
+    """Replace halves of surrogate pairs. JSON can say them; UTF-8, and so store and broker, cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class ModelTrouble(Exception):
     """The model gave no usable reply. ``code`` and the text become the run's ``last_error``.
 
