@@ -17,6 +17,7 @@ HARMLESS = {
     "insert",
     "explain",
     "listIndexes",
+    "listIndexes",
     "hello",
     "ismaster",
     "ping",
