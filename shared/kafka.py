@@ -1,4 +1,4 @@
-"""The one way this code talks to Kafka: topics, durable writes, and two answers to a failure."""
+"""The one way this code talks to Kafka: topics, durable writes, and what follows a failure."""
 
 import asyncio
 import logging
@@ -7,9 +7,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from faststream import ExceptionMiddleware
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaBroker as ContextBroker
-from faststream.kafka.annotations import KafkaMessage
-from pydantic import ValidationError
 
 from shared import topics
 from shared.settings import ServiceSettings
@@ -24,28 +21,9 @@ OK = 0
 on_failure = ExceptionMiddleware()
 
 
-@on_failure.add_handler(ValidationError, publish=True)
-async def set_aside(error: ValidationError, message: KafkaMessage, broker: ContextBroker) -> None:
-    """What cannot be read now never will be: keep the record for a person, and go on."""
-    record = message.raw_message
-    assert not isinstance(record, tuple), "batch subscribers are not used here"
-    log.error("set a record aside that cannot be read", extra={"topic": record.topic})
-    await broker.publish(
-        record.value,
-        topic=record.topic + topics.DEAD_LETTER_SUFFIX,
-        key=record.key,
-        headers={
-            "error": str(error.errors(include_input=False, include_url=False))[:1000],
-            "topic": record.topic,
-            "partition": str(record.partition),
-            "offset": str(record.offset),
-        },
-    )
-
-
 @on_failure.add_handler(Exception, publish=True)
 async def hold_back(error: Exception) -> None:
-    """Anything else may pass: the record is read again, in order, but not in a hot loop."""
+    """What went wrong may pass: the record is read again, in order, but not in a hot loop."""
     log.warning("a record is read again later", exc_info=error)
     await asyncio.sleep(RETRY_PAUSE_S)
     raise error

@@ -60,7 +60,7 @@ class Orchestrator:
 
     def build_broker(self) -> KafkaBroker:
         broker = build_broker(self._settings, client_id="run-orchestrator")
-        broker.include_router(build_router(self._settings.topic_prefix, self._handlers))
+        broker.include_router(build_router(self._settings.topic_prefix, self._handlers, self._publisher))
         return broker
 
     @asynccontextmanager

@@ -1,12 +1,16 @@
 """Kafka in, MongoDB out: each record is one read, one decision, one conditional write."""
 
+import asyncio
 import hmac
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from faststream import AckPolicy
 from faststream.kafka import KafkaRouter
-from pydantic import SecretStr
+from faststream.kafka.annotations import KafkaMessage
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
@@ -20,8 +24,10 @@ from shared.stores.runs import RunStore
 from shared.tokens import call_token
 
 log = logging.getLogger(__name__)
+M = TypeVar("M", bound=BaseModel)
 
 GROUP = "run-orchestrator"
+MOST_AT_ONCE = 64  # records of one topic that are handled side by side
 LONGEST_WAIT_MS = 15 * 60 * 1000  # a handler may wait for room in the pool, at most as long as runs live
 
 
@@ -69,10 +75,10 @@ class Handlers:
             await self._follow_up.show_messages(run)
             await self._follow_up.settle(run)
             return
-        await self._turns.room()
-        run, claimed = await self._runs.change(run, self._turns.claim, now=time.time())
-        if claimed:
-            await self._go_on(run)
+        async with self._turns.place():
+            run, claimed = await self._runs.change(run, self._turns.claim, now=time.time())
+            if claimed:
+                await self._go_on(run)
 
     async def _go_on(self, run: Run) -> None:
         if any(step.superseded for step in run.steps):
@@ -95,23 +101,58 @@ class Handlers:
         return hmac.compare_digest(expected, result.token)
 
 
-def build_router(prefix: str, handlers: Handlers) -> KafkaRouter:
+def build_router(prefix: str, handlers: Handlers, publisher: Publisher) -> KafkaRouter:
     """Subscribe the handlers.
 
     The arguments undo FastStream defaults that lose records: commit before processing,
-    start at the newest record, and no group to resume from.
+    start at the newest record, and no group to resume from. A group for each topic: in one
+    for both, each consumer that comes or goes would stop the other.
     """
     router = KafkaRouter()
+    commands, results = topics.RUN_COMMANDS, topics.TOOL_RESULTS
     for topic, handler in (
-        (topics.RUN_COMMANDS, handlers.on_run_command),
-        (topics.TOOL_RESULTS, handlers.on_tool_result),
+        (commands, side_by_side(commands, RunCommand, handlers.on_run_command, publisher)),
+        (results, side_by_side(results, ToolResult, handlers.on_tool_result, publisher)),
     ):
         subscribe = router.subscriber(
             prefix + topic.name,
-            group_id=GROUP,
+            group_id=f"{prefix}{GROUP}.{topic.name}",
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.NACK_ON_ERROR,
+            batch=True,
+            max_records=MOST_AT_ONCE,
             max_poll_interval_ms=LONGEST_WAIT_MS,
         )
         subscribe(handler)
     return router
+
+
+def side_by_side(
+    topic: topics.Topic, model: type[M], handle: Callable[[M], Awaitable[None]], publisher: Publisher
+) -> Callable[[KafkaMessage], Awaitable[None]]:
+    """Return a handler of batches: no record waits for another, and they are committed together.
+
+    One after the other, each would wait for the writes of all before it. An order there is none
+    to keep: what a record asks for depends on its run alone, as the store has it. What cannot be
+    read is set aside; if a record fails, the batch is read again.
+    """
+
+    async def handle_value(value: bytes) -> None:
+        try:
+            read = model.model_validate_json(value)
+        except ValidationError as error:
+            log.error("set a record aside that cannot be read", extra={"topic": topic.name})
+            reason = str(error.errors(include_input=False, include_url=False))
+            await publisher.set_aside(topic, value, reason=reason)
+            return
+        await handle(read)
+
+    async def handle_batch(message: KafkaMessage) -> None:
+        records = message.raw_message
+        assert isinstance(records, tuple), "subscribed with batch=True"
+        ends = await asyncio.gather(*(handle_value(r.value or b"") for r in records), return_exceptions=True)
+        for error in ends:
+            if isinstance(error, BaseException):
+                raise error
+
+    return handle_batch

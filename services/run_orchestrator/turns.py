@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from services.run_orchestrator.turn import Turn
 from shared import logs
@@ -42,17 +43,27 @@ class Turns:
         self._most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._reasons: dict[str, str] = {}
+        self._reserved = 0
         self._room = asyncio.Event()
-        self._room.set()
+        self._room.set()  # while not full
         self._draining = False
 
     @property
     def full(self) -> bool:
-        return self._draining or len(self._tasks) >= self._most
+        return self._draining or len(self._tasks) + self._reserved >= self._most
 
-    async def room(self) -> None:
-        """Wait until another run may be claimed."""
-        await self._room.wait()
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait until another run may be claimed, and keep the place for it until the end of the block."""
+        while self.full:
+            await self._room.wait()
+        self._reserved += 1
+        self._look_for_room()
+        try:
+            yield
+        finally:
+            self._reserved -= 1
+            self._look_for_room()
 
     def claim(self, run: Run, *, force: bool = False) -> Run:
         """Return the run claimed for this process; unchanged if it is not to be had. Not saved yet."""
@@ -65,8 +76,7 @@ class Turns:
             return
         task = asyncio.create_task(self._work(run), name=run.id)
         self._tasks[run.id] = task
-        if self.full:
-            self._room.clear()
+        self._look_for_room()
 
     def stop(self, run_id: str) -> None:
         """Let go of a run that is to be cancelled, if this process works on it."""
@@ -75,7 +85,7 @@ class Turns:
     async def drain(self) -> None:
         """Take nothing more, and give every unfinished run to another replica."""
         self._draining = True
-        self._room.clear()
+        self._look_for_room()
         for run_id in list(self._tasks):
             self._interrupt(run_id, RELEASE)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -87,6 +97,12 @@ class Turns:
         await self._runs.heartbeat(self.owner, time.time() + self._lease_s)
         for run_id in await self._runs.cancelling(self.owner):
             self.stop(run_id)
+
+    def _look_for_room(self) -> None:
+        if self.full:
+            self._room.clear()
+        else:
+            self._room.set()
 
     def _interrupt(self, run_id: str, reason: str) -> None:
         task = self._tasks.get(run_id)
@@ -106,8 +122,7 @@ class Turns:
             finally:
                 self._tasks.pop(run.id, None)
                 self._reasons.pop(run.id, None)
-                if not self._draining:
-                    self._room.set()
+                self._look_for_room()
 
     async def _let_go(self, turn: Turn, run: Run) -> None:
         if self._reasons.get(run.id) == STOP:

@@ -47,6 +47,9 @@ class MessageStore:
         }
         if step.superseded:
             state["live"] = False
+        if step.open:  # nothing was written into it yet
+            await self._append(_document(message, run.project_id))
+            return
         result = await self._messages.update_one({"_id": step.message_id}, {"$set": state})
         if result.matched_count == 0 and not step.superseded:
             await self._append(_document(message, run.project_id))
