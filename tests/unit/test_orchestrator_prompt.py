@@ -1,0 +1,189 @@
+"""What the model is asked."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.run_orchestrator.prompt import (
+    CODE_TOOL,
+    build_prompt,
+    completion_budget,
+    offered_functions,
+    prompt_budget_used_up,
+)
+from shared.runs import facts as f
+from shared.runs.model import Json, Run
+from tests.unit.run_samples import (
+    ANSWERED_TOOL,
+    CALLING,
+    CALLS_STARTED,
+    CLAIMED,
+    CODE,
+    FUNCTION,
+    LLM,
+    NOW,
+    TEXT,
+    TOLD,
+    WRITING,
+    after,
+    calls_made,
+)
+
+INTERPRETER: Json = {"type": "code_interpreter"}
+WEATHER: Json = {"type": "function", "function": {"name": "weather", "description": None, "strict": False}}
+
+
+def configured(run: Run = LLM, **settings: Any) -> Run:
+    return run.evolve(settings=run.settings.evolve(**settings))
+
+
+def said(role: str, *texts: str) -> Json:
+    parts = [{"type": "text", "text": {"value": text, "annotations": []}} for text in texts]
+    return {"role": role, "content": parts}
+
+
+def test_instructions_come_first_and_messages_in_order() -> None:
+    thread = [said("user", "Hi"), said("assistant", "Hello"), said("user", "one", "two")]
+    assert build_prompt(configured(instructions="Be brief."), thread) == {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello"},
+            {"role": "user", "content": "one\ntwo"},
+        ]
+    }
+
+
+@pytest.mark.parametrize("instructions", [None, ""])
+def test_without_instructions_there_is_no_system_message(instructions: str | None) -> None:
+    assert build_prompt(configured(instructions=instructions), [said("user", "Hi")])["messages"] == [
+        {"role": "user", "content": "Hi"}
+    ]
+
+
+def test_a_user_s_images_go_along_and_files_do_not() -> None:
+    image: Json = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "auto"}}
+    file: Json = {"type": "image_file", "image_file": {"file_id": "file_1"}}
+    message = said("user", "Look")
+    message["content"] += [image, file]
+    assert build_prompt(LLM, [message])["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Look"}, image]}
+    ]
+    assert build_prompt(LLM, [message | {"role": "assistant"}])["messages"] == [
+        {"role": "assistant", "content": "Look"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({}, {}),
+        ({"temperature": 0.0}, {"temperature": 0.0}),
+        ({"top_p": 0.5}, {"top_p": 0.5}),
+        ({"response_format": "auto"}, {}),
+        ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),
+        ({"max_completion_tokens": 9}, {"max_tokens": 9}),
+        (
+            {"max_completion_tokens": 9, "reasoning_effort": "low"},
+            {"max_completion_tokens": 9, "reasoning_effort": "low"},
+        ),
+        ({"parallel_tool_calls": False}, {}),
+    ],
+)
+def test_settings_are_sent_where_they_were_made(settings: Json, sent: Json) -> None:
+    assert build_prompt(configured(**settings), []) == {"messages": [], **sent}
+
+
+@pytest.mark.parametrize(
+    ("tools", "settings", "sent"),
+    [
+        ((), {"tool_choice": "required"}, {}),
+        (({"type": "file_search"},), {}, {}),
+        ((INTERPRETER,), {}, {"tools": [CODE_TOOL], "tool_choice": "auto"}),
+        (
+            (INTERPRETER, WEATHER),
+            {"parallel_tool_calls": False, "tool_choice": "none"},
+            {
+                "tools": [CODE_TOOL, {"type": "function", "function": {"name": "weather"}}],
+                "tool_choice": "none",
+                "parallel_tool_calls": False,
+            },
+        ),
+    ],
+)
+def test_tools_are_offered(tools: tuple[Json, ...], settings: Json, sent: Json) -> None:
+    assert build_prompt(configured(tools=tools, **settings), []) == {"messages": [], **sent}
+
+
+BY_NAME: Json = {"type": "function", "function": {"name": "weather"}}
+OF_CODE: Json = {"type": "function", "function": {"name": "code_interpreter"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "first_turn", "later"),
+    [
+        ("auto", "auto", "auto"),
+        ("none", "none", "none"),
+        ("required", "required", "auto"),
+        (BY_NAME, BY_NAME, "auto"),
+        (INTERPRETER, OF_CODE, "auto"),
+        ({"type": "file_search"}, "auto", "auto"),
+    ],
+)
+def test_a_forced_call_is_forced_once(choice: Any, first_turn: Any, later: Any) -> None:
+    run = configured(tools=(INTERPRETER, WEATHER), tool_choice=choice)
+    assert build_prompt(run, [])["tool_choice"] == first_turn
+    assert build_prompt(run.evolve(turn=2), [])["tool_choice"] == later
+
+
+def test_the_names_on_offer() -> None:
+    assert offered_functions(configured(tools=(INTERPRETER, WEATHER))) == {"code_interpreter", "weather"}
+    assert offered_functions(LLM) == set()
+
+
+def test_earlier_turns_are_told_with_their_calls_and_outputs() -> None:
+    mixed = after(TOLD, calls_made(CODE, FUNCTION), f.ToolAnswered("c1", "2", NOW))
+    run = after(mixed, f.OutputsSubmitted({"f1": "rain"}, NOW), CLAIMED)
+    assert build_prompt(run, [])["messages"] == [
+        {
+            "role": "assistant",
+            "content": "Hi",
+            "tool_calls": [
+                {
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "code_interpreter", "arguments": '{"code": "1+1"}'},
+                },
+                {"id": "f1", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "2"},
+        {"role": "tool", "tool_call_id": "f1", "content": "rain"},
+    ]
+
+
+def test_each_turn_is_a_message_of_its_own() -> None:
+    second = after(ANSWERED_TOOL, CLAIMED, CALLS_STARTED, calls_made(CODE.evolve(id="c2")))
+    run = after(second, f.ToolAnswered("c2", "", NOW), CLAIMED)
+    assert [message["role"] for message in build_prompt(run, [])["messages"]] == ["assistant", "tool"] * 2
+
+
+@pytest.mark.parametrize("lost", [WRITING, CALLING, TOLD])
+def test_what_a_lost_attempt_wrote_is_not_told(lost: Run) -> None:
+    assert build_prompt(after(lost, f.Restarted(0, NOW)), [])["messages"] == []
+
+
+def test_a_budget_shrinks_with_what_was_used() -> None:
+    used = after(CALLING, calls_made(CODE), f.ToolAnswered("c1", "2", NOW), CLAIMED)
+    assert completion_budget(configured(used)) is None
+    assert completion_budget(configured(used, max_completion_tokens=10)) == 7
+    assert completion_budget(configured(used, max_completion_tokens=2)) == 0
+    assert not prompt_budget_used_up(configured(used))
+    assert not prompt_budget_used_up(configured(used, max_prompt_tokens=8))
+    assert prompt_budget_used_up(configured(used, max_prompt_tokens=7))
+
+
+def test_a_prompt_is_the_same_whoever_builds_it() -> None:
+    run = after(LLM, replace(CALLS_STARTED, content=TEXT))
+    assert build_prompt(run, [said("user", "Hi")]) == build_prompt(run, [said("user", "Hi")])
