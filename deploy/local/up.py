@@ -30,9 +30,9 @@ async def up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     logging.getLogger("deploy").setLevel(logging.INFO)
     try:
         folder = DataFolder(arguments.data)
-        check_port(arguments.host, arguments.port)
         stack = Stack(build_options(arguments, environ), screen.output)
         with folder.locked(stack.base_url, stack.model_name):
+            check_port(arguments.host, arguments.port)
             await keep_up(stack, folder, screen, began, with_demo=not arguments.no_demo)
     except (ProgramError, FolderInUse, StoreMissing, OSError) as error:
         screen.write(f"threadmill: {error}\n")
