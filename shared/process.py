@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -36,9 +37,22 @@ def worker_app(lifespan: Lifespan, checks: Checks) -> Starlette:
     return Starlette(lifespan=lifespan, routes=[Route("/livez", livez), Route("/readyz", readyz)])
 
 
-def serve(app: ASGIApp, settings: ServiceSettings) -> None:
-    """Run ``app`` until SIGTERM or SIGINT."""
-    uvicorn.run(
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_stop()
+        super().handle_exit(sig, frame)
+
+
+def serve(app: ASGIApp, settings: ServiceSettings, on_stop: Callable[[], None] = lambda: None) -> None:
+    """Run ``app`` until SIGTERM or SIGINT.
+
+    ``on_stop`` is called before open requests are waited for: what never ends by itself must be told.
+    """
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -47,3 +61,4 @@ def serve(app: ASGIApp, settings: ServiceSettings) -> None:
         lifespan="on",
         timeout_graceful_shutdown=DRAIN_S,
     )
+    _Server(config, on_stop).run()

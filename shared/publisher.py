@@ -59,7 +59,8 @@ class Publisher:
         )
 
     async def _connect(self) -> None:
-        self._durable = await self._start(acks="all", enable_idempotence=True, request_timeout_ms=10_000)
+        if self._durable is None:
+            self._durable = await self._start(acks="all", enable_idempotence=True, request_timeout_ms=10_000)
         self._fast = await self._start(acks=1, request_timeout_ms=5_000)
         self._connected.set()
 

@@ -10,7 +10,8 @@ from shared.settings import load
 def main() -> None:
     settings = load(Settings)
     logs.configure("gateway", settings.log_level)
-    serve(build_app(settings), settings)
+    app = build_app(settings)
+    serve(app, settings, on_stop=app.state.end_streams)
 
 
 if __name__ == "__main__":

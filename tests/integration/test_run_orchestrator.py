@@ -181,3 +181,14 @@ async def test_lasting_faults_fail_the_run(
     assert run.outcome is not None
     assert run.outcome.last_error is not None
     assert run.outcome.last_error.code == code
+
+
+async def test_a_function_schema_may_use_names_that_mean_something_to_the_store(
+    client: Client, model: ModelServer
+) -> None:
+    parameters = {"type": "object", "properties": {"a.b": {"$ref": "#/$defs/x", "$id": "y", "$db": "z"}}}
+    model.script(say("Hi."))
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    run = await client.until(await client.create_run(tools=(tool,)), "completed")
+    assert run.settings.tools == (tool,)
+    assert model.requests[0].body["tools"] == [tool]

@@ -56,8 +56,7 @@ class Streams:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for inbox in self._inboxes.values():
-            inbox.close()
+        self.end_all()
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -77,6 +76,11 @@ class Streams:
         slot = Slot(slot=self._slot, stream=new_id("stream"))
         inbox = self._inboxes[slot.stream] = Inbox()
         return Stream(self, slot, inbox, self._runs, self._pace)
+
+    def end_all(self) -> None:
+        """End every open stream with an error its client can act on: the process stops."""
+        for inbox in self._inboxes.values():
+            inbox.close()
 
     def forget(self, stream: str) -> None:
         self._inboxes.pop(stream, None)
