@@ -55,13 +55,12 @@ async def of_runs(db: Database) -> Called:
     store = RunStore(db)
     called = Called(store)
     await called.create_indexes()
-    runs = [new_run(f"run_{n}").evolve(thread_id=f"other_{n}") for n in range(MANY)]
-    documents = [created(run, NOW).model_dump(mode="json", exclude={"id"}) for run in runs]
-    extra = {"active": True, "unpublished": True, "touched_at": NOW}
-    await db["runs"].insert_many([d | extra | {"_id": r.id} for d, r in zip(documents, runs, strict=True)])
-    await db["runs"].insert_one({**documents[0], "_id": "4", "thread_id": "thread_1"})  # ended long ago
-
     run = await called.add(created(new_run("2"), NOW))
+    like = await db["runs"].find_one({"_id": "2"}) or {}
+    many = [like | {"_id": f"run_{n}", "thread_id": f"other_{n}"} for n in range(MANY)]
+    ended = like | {"_id": "4", "seq": 2, "active": False}
+    await db["runs"].insert_many([*many, ended])
+
     with pytest.raises(ThreadBusy):
         await called.add(created(new_run("3"), NOW))
     await called.active_id(run.thread_id)

@@ -1,0 +1,183 @@
+"""A model's reply as it comes, piece by piece: what is stored, and what streams see in which order."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from services.run_orchestrator.draft import Draft
+from services.run_orchestrator.frames import Deltas
+from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
+from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
+from shared.ids import derived_id
+from shared.runs.model import Json, Run, Slot, Usage
+from shared.runs.rules import advance, created
+from shared.stores.database import Database
+from shared.stores.messages import MessageStore
+from shared.stores.runs import RunStore
+from tests.unit.recording_publisher import RecordingPublisher
+from tests.unit.run_samples import CANCELLED, CLAIMED, FACTS, NOW, USAGE, after, new_run
+
+TOOLS: tuple[Json, ...] = (
+    {"type": "code_interpreter"},
+    {"type": "function", "function": {"name": "weather"}},
+)
+STEP_OPENS = ["thread.run.step.created", "thread.run.step.in_progress"]
+MESSAGE_OPENS = [*STEP_OPENS, "thread.message.created", "thread.message.in_progress"]
+MESSAGE_ENDS = ["thread.message.completed", "thread.run.step.completed"]
+
+
+@dataclass
+class Bench:
+    """A claimed run on a real store, watched by one stream."""
+
+    runs: RunStore
+    messages: MessageStore
+    publisher: RecordingPublisher
+    ledger: Ledger
+    draft: Draft
+
+    async def take(self, *pieces: Piece) -> Run:
+        for piece in pieces:
+            await self.draft.take(piece)
+        return self.ledger.run
+
+    @property
+    def told(self) -> list[str]:
+        """Since the claim, deltas in a row as one."""
+        log = [name for name in self.publisher.log if not name.startswith("thread.run.in_progress")]
+        return [
+            name for place, name in enumerate(log) if not name.endswith("delta") or log[place - 1] != name
+        ]
+
+    def deltas(self) -> list[Json]:
+        return [data["delta"] for _, _, event, data in self.publisher.frames if event.endswith("delta")]
+
+
+@pytest.fixture
+async def bench(db: Database) -> Bench:
+    runs, messages, publisher = RunStore(db), MessageStore(db), RecordingPublisher()
+    await runs.create_indexes()
+    await messages.create_indexes()
+    run = new_run().evolve(slots=(Slot(slot=1, stream="s"),))
+    run = await runs.add(created(run.evolve(settings=run.settings.evolve(tools=TOOLS)), NOW))
+    run = await runs.save(run, after(run, CLAIMED), now=NOW)
+    publisher.announced = len(run.events)
+    ledger = Ledger(run, runs, messages, publisher)
+    return Bench(runs, messages, publisher, ledger, Draft(ledger, Deltas(publisher)))
+
+
+async def test_a_text_is_told_from_its_beginning_to_its_end(bench: Bench) -> None:
+    run = await bench.take(Text("Hel"), Text("lo"), End("stop", USAGE))
+    assert bench.told == [*MESSAGE_OPENS, "thread.message.delta", *MESSAGE_ENDS]
+    streamed = "".join(delta["content"][0]["text"]["value"] for delta in bench.deltas())
+    assert streamed == run.steps[0].content[0]["text"]["value"] == "Hello"
+    assert (run.phase, run.outcome and run.outcome.status) == ("ending", "completed")
+    stored = await bench.messages.get("thread_1", run.steps[0].message_id or "")
+    assert stored is not None
+    assert (stored["status"], stored["content"]) == ("completed", list(run.steps[0].content))
+
+
+async def test_the_message_is_there_before_anybody_is_told(bench: Bench) -> None:
+    await bench.take(Text("H"))
+    assert await bench.messages.get("thread_1", bench.ledger.run.steps[0].message_id or "")
+
+
+async def test_text_and_calls_are_two_steps_of_one_turn(bench: Bench) -> None:
+    run = await bench.take(
+        Text("Let me see."),
+        CallPiece(0, "code_interpreter", ""),
+        CallPiece(0, "", '{"code": "1'),
+        CallPiece(0, "", '+1"}'),
+        CallPiece(1, "weather", '{"city":'),
+        CallPiece(1, "", '"Rome"}'),
+        Text("ignored: it belongs nowhere"),
+        End("tool_calls", USAGE),
+    )
+    assert bench.told == [
+        *MESSAGE_OPENS,
+        "thread.message.delta",
+        *MESSAGE_ENDS,
+        *STEP_OPENS,
+        "thread.run.step.delta",
+    ]
+    assert [step.turn for step in run.steps] == [1, 1]
+    calls = run.steps[1].calls
+    assert [(call.type, call.name, call.input) for call in calls] == [
+        ("code_interpreter", "code_interpreter", "1+1"),
+        ("function", "weather", '{"city":"Rome"}'),
+    ]
+    assert (run.phase, run.steps[0].usage, run.steps[1].usage) == ("tools", Usage(), USAGE)
+    assert streamed_calls(bench) == {0: ("input", "1+1"), 1: ("arguments", '{"city":"Rome"}')}
+
+
+def streamed_calls(bench: Bench) -> dict[int, tuple[str, str]]:
+    """What a reader adds up from the deltas of each call."""
+    found: dict[int, tuple[str, str]] = {}
+    for delta in bench.deltas():
+        for call in delta.get("step_details", {}).get("tool_calls", ()):
+            name = "input" if call["type"] == "code_interpreter" else "arguments"
+            before = found.get(call["index"], (name, ""))[1]
+            found[call["index"]] = (name, before + call[call["type"]][name])
+    return found
+
+
+async def test_call_ids_follow_from_the_step_and_the_place(bench: Bench) -> None:
+    """Whatever index the model's server counts from."""
+    run = await bench.take(CallPiece(7, "weather", "{}"), End("tool_calls", USAGE))
+    assert [call.id for call in run.steps[0].calls] == [derived_id("call", run.steps[0].id, 0)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "why"),
+    [
+        ([End("stop")], "empty"),
+        ([CallPiece(0, "search", "{}")], "not offered"),
+        ([CallPiece(0, "", "{}")], "not offered"),
+        ([CallPiece(0, "weather", '{"a"'), End("tool_calls")], "not JSON"),
+        ([CallPiece(0, "code_interpreter", '{"code": "1'), End("tool_calls")], "not JSON"),
+        ([CallPiece(0, "code_interpreter", '{"source": ""}'), End("tool_calls")], "no code"),
+    ],
+)
+async def test_a_faulty_reply_is_said_to_be_one(bench: Bench, pieces: list[Piece], why: str) -> None:
+    with pytest.raises(FaultyReply, match=why):
+        await bench.take(*pieces)
+
+
+async def test_a_call_without_arguments_has_none(bench: Bench) -> None:
+    run = await bench.take(CallPiece(0, "weather", ""), End("tool_calls", USAGE))
+    assert (run.steps[0].calls[0].input, run.status) == ("{}", "requires_action")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "reason"),
+    [
+        ([Text("Hi"), End("length", USAGE)], "max_completion_tokens"),
+        ([Text("Hi"), End("content_filter", USAGE)], "content_filter"),
+        ([End("length", USAGE)], "max_completion_tokens"),
+        ([CallPiece(0, "weather", '{"a"'), End("length", USAGE)], "max_completion_tokens"),
+    ],
+)
+async def test_a_reply_that_was_cut_leaves_the_run_incomplete(
+    bench: Bench, pieces: list[Piece], reason: str
+) -> None:
+    run = await bench.take(*pieces)
+    assert run.outcome is not None
+    assert (run.outcome.status, run.outcome.incomplete_reason) == ("incomplete", reason)
+    assert run.step is None
+
+
+async def test_a_cancellation_is_noticed_at_the_next_boundary(bench: Bench) -> None:
+    await bench.take(Text("H"))
+    run = bench.ledger.run
+    await bench.runs.change(run, lambda r: advance(r, CANCELLED), now=NOW)
+    with pytest.raises(Cancelled):
+        await bench.take(CallPiece(0, "weather", "{}"))
+
+
+async def test_a_former_owner_is_fenced_and_writes_nothing(bench: Bench) -> None:
+    await bench.take(Text("H"))
+    run = bench.ledger.run
+    taken, _ = await bench.runs.change(run, lambda r: advance(r, FACTS["forced"]), now=NOW)
+    with pytest.raises(Fenced):
+        await bench.take(Text("i"), End("stop", USAGE))
+    assert await bench.runs.get(run.id) == taken

@@ -1,0 +1,126 @@
+"""Deltas on their way: merged where they come fast, numbered behind the event that they follow."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from services.run_orchestrator.frames import MERGE_CHARACTERS, MERGE_S, Deltas, call_delta, message_delta
+from shared.runs.model import Json, Slot
+from tests.unit.recording_publisher import RecordingPublisher
+from tests.unit.run_samples import CALLING, CALLS_STARTED, WRITING, after
+
+WATCHED = WRITING.evolve(slots=(Slot(slot=1, stream="s"),))
+STEP = WRITING.steps[0]
+
+
+@pytest.fixture
+def publisher() -> RecordingPublisher:
+    return RecordingPublisher()
+
+
+@pytest_asyncio.fixture
+async def deltas(publisher: RecordingPublisher) -> AsyncIterator[Deltas]:
+    made = Deltas(publisher)
+    yield made
+    await made.close()
+
+
+def texts(publisher: RecordingPublisher) -> list[str]:
+    return [data["delta"]["content"][0]["text"]["value"] for _, _, _, data in publisher.frames]
+
+
+async def test_the_first_piece_goes_at_once_and_what_follows_fast_goes_together(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    for letter in "Hello":
+        await deltas.add(letter)
+    assert texts(publisher) == ["H"]
+    await asyncio.sleep(MERGE_S * 3)
+    assert texts(publisher) == ["H", "ello"]
+
+
+async def test_much_text_does_not_wait(publisher: RecordingPublisher, deltas: Deltas) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    await deltas.add("H")
+    await deltas.add("x" * MERGE_CHARACTERS)
+    assert texts(publisher) == ["H", "x" * MERGE_CHARACTERS]
+
+
+async def test_a_flush_leaves_nothing_for_later(publisher: RecordingPublisher, deltas: Deltas) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    await deltas.add("a")
+    await deltas.add("b")
+    await deltas.flush()
+    await asyncio.sleep(MERGE_S * 3)
+    assert texts(publisher) == ["a", "b"]
+
+
+async def test_flushes_at_once_send_nothing_twice_and_in_order(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    for letter in "abc":
+        await deltas.add(letter)
+        await asyncio.gather(deltas.flush(), deltas.flush(), deltas.flush())
+    assert texts(publisher) == ["a", "b", "c"]
+
+
+async def test_deltas_are_counted_behind_the_event_they_follow(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    for letter in "ab":
+        await deltas.add(letter)
+        await deltas.flush()
+    later = after(WATCHED, CALLS_STARTED)
+    await deltas.begin(later, message_delta(STEP))
+    await deltas.add("c")
+    await deltas.flush()
+    first, then = len(WATCHED.events), len(later.events)
+    assert [(seq, n) for seq, n, _, _ in publisher.frames] == [(first, 1), (first, 2), (then, 1)]
+
+
+async def test_a_new_target_ends_the_one_before(publisher: RecordingPublisher, deltas: Deltas) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    await deltas.add("a")
+    await deltas.add("b")
+    await deltas.begin(WATCHED, call_delta(CALLING.steps[0], 0, "c1", "weather", "function"))
+    assert texts(publisher) == ["a", "b"]
+
+
+async def test_a_run_that_nobody_watches_sends_nothing(publisher: RecordingPublisher, deltas: Deltas) -> None:
+    await deltas.begin(WRITING, message_delta(STEP))
+    await deltas.add("a")
+    await deltas.flush()
+    assert publisher.frames == []
+
+
+async def test_only_the_first_delta_carries_what_readers_would_add_up(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    await deltas.begin(WATCHED, message_delta(STEP))
+    for letter in "ab":
+        await deltas.add(letter)
+        await deltas.flush()
+    parts = [data["delta"]["content"][0]["text"] for _, _, _, data in publisher.frames]
+    assert parts == [{"value": "a", "annotations": []}, {"value": "b"}]
+    assert {data["id"] for _, _, _, data in publisher.frames} == {STEP.message_id}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second"),
+    [
+        ("function", {"name": "f", "arguments": "a", "output": None}, {"arguments": "b"}),
+        ("code_interpreter", {"input": "a", "outputs": []}, {"input": "b"}),
+    ],
+)
+def test_a_call_is_named_once(kind: str, first: Json, second: Json) -> None:
+    wrap = call_delta(CALLING.steps[0], 2, "c1", "f", kind)
+    for text, is_first, detail in (("a", True, first), ("b", False, second)):
+        event, data = wrap(text, is_first)
+        call = {"index": 2, "type": kind, kind: detail} | ({"id": "c1"} if is_first else {})
+        assert event == "thread.run.step.delta"
+        assert data["delta"]["step_details"]["tool_calls"] == [call]

@@ -1,0 +1,239 @@
+"""Runs in a real store, while many write at once."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from shared.errors import Stale
+from shared.runs import facts as f
+from shared.runs.model import Published, Run, Slot
+from shared.runs.rules import advance, created
+from shared.stores.database import Database, Document
+from shared.stores.page import PageQuery
+from shared.stores.runs import RunStore, ThreadBusy, parse
+from tests.unit.run_samples import (
+    ANSWERED,
+    CANCELLED,
+    CLAIMED,
+    CODE,
+    MESSAGE_STARTED,
+    NOW,
+    after,
+    calls_made,
+    new_run,
+    of_epoch,
+)
+
+
+async def opened(db: Database) -> RunStore:
+    store = RunStore(db)
+    await store.create_indexes()
+    return store
+
+
+async def stored(db: Database, run_id: str = "run_1") -> Document:
+    found = await db["runs"].find_one({"_id": run_id})
+    assert found is not None
+    return found
+
+
+async def walk(store: RunStore, run: Run, *facts: f.Fact) -> Run:
+    for fact in facts:
+        run = await store.save(run, after(run, fact), now=NOW)
+    return run
+
+
+async def test_what_is_saved_step_by_step_is_what_the_rules_made(db: Database) -> None:
+    """Only differences are written; read again, they add up to the run."""
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    for fact in (CLAIMED, MESSAGE_STARTED, f.Restarted(0, NOW), f.CallsStarted(0, NOW), calls_made(CODE)):
+        run = await store.save(run, after(run, fact), now=NOW)
+        assert await store.get("run_1") == run
+    run = await walk(store, run, f.ToolAnswered("c1", "2", NOW), CLAIMED, ANSWERED, f.Settled(NOW))
+    assert await store.get("run_1") == run
+    assert (run.status, run.version) == ("completed", 9)
+    assert [event.seq for event in run.events] == list(range(1, len(run.events) + 1))
+
+
+async def test_a_save_from_an_old_version_is_refused(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    await store.save(run, after(run, CLAIMED), now=NOW)
+    with pytest.raises(Stale):
+        await store.save(run, after(run, CANCELLED), now=NOW)
+    found = await store.get("run_1")
+    assert found is not None
+    assert found.status == "in_progress"
+
+
+async def test_of_many_claims_at_once_one_wins(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+
+    async def claim(owner: str) -> bool:
+        step = replace(CLAIMED, owner=owner)
+        return (await store.change(run, lambda r: advance(r, step), now=NOW))[1]
+
+    won = await asyncio.gather(*(claim(f"o{n}") for n in range(30)))
+    assert sum(won) == 1
+    assert (await stored(db))["epoch"] == 1
+    assert (await stored(db))["owner"] == f"o{won.index(True)}"
+
+
+async def test_forty_changes_at_once_are_all_made_and_none_twice(db: Database) -> None:
+    """Each of 40 tool results counts once, though every one comes twice."""
+    store = await opened(db)
+    calls = tuple(CODE.evolve(id=f"c{n}") for n in range(20))
+    run = await store.add(created(new_run(), NOW))
+    run = await walk(store, run, CLAIMED, f.CallsStarted(0, NOW), calls_made(*calls))
+
+    async def answer(call_id: str) -> bool:
+        fact, known = f.ToolAnswered(call_id, call_id, NOW), run
+        while True:
+            try:
+                return (await store.change(known, lambda r: advance(r, fact), now=NOW))[1]
+            except Stale:
+                known = await store.get("run_1") or known  # as a redelivered record would
+
+    made = await asyncio.gather(*(answer(call.id) for call in calls for _ in range(2)))
+    assert sum(made) == 20
+    found = await store.get("run_1")
+    assert found is not None
+    assert [call.output for call in found.steps[0].calls] == [call.id for call in calls]
+    assert (found.phase, found.version) == ("runnable", run.version + 20)
+    assert [event.seq for event in found.events] == list(range(1, len(found.events) + 1))
+
+
+async def test_a_thread_takes_one_of_thirty_runs(db: Database) -> None:
+    store = await opened(db)
+
+    async def add(n: int) -> Run | None:
+        try:
+            return await store.add(created(new_run(f"run_{n}"), NOW))
+        except ThreadBusy:
+            return None
+
+    added = [run for run in await asyncio.gather(*(add(n) for n in range(30))) if run]
+    assert len(added) == 1
+    assert await store.active_id("thread_1") == added[0].id
+    assert await db["runs"].count_documents({}) == 1
+
+
+async def test_the_end_of_a_run_frees_its_thread_and_the_list_goes_on(db: Database) -> None:
+    store = await opened(db)
+    for n in range(1, 4):
+        run = await store.add(created(new_run(f"run_{n}"), NOW))
+        assert run.seq == n
+        await walk(store, run, CANCELLED, f.Settled(NOW))
+        assert await store.active_id("thread_1") is None
+        assert "active" not in await stored(db, f"run_{n}")
+    runs, has_more = await store.page("thread_1", PageQuery(limit=2))
+    assert ([run.id for run in runs], has_more) == (["run_3", "run_2"], True)
+
+
+async def test_threads_do_not_wait_for_one_another(db: Database) -> None:
+    store = await opened(db)
+    runs = [created(new_run(f"run_{n}").evolve(thread_id=f"thread_{n}"), NOW) for n in range(20)]
+    assert len(await asyncio.gather(*map(store.add, runs))) == 20
+
+
+async def test_a_heartbeat_renews_what_is_the_owner_s(db: Database) -> None:
+    store = await opened(db)
+    for n, owner in enumerate(["a", "b"]):
+        run = await store.add(created(new_run(f"run_{n}").evolve(thread_id=f"thread_{n}"), NOW))
+        await walk(store, run, replace(CLAIMED, owner=owner))
+    await store.heartbeat("a", NOW + 99)
+    assert (await stored(db, "run_0"))["wake_at"] == NOW + 99
+    assert (await stored(db, "run_1"))["wake_at"] == NOW + CLAIMED.lease_s
+    assert await store.cancelling("a") == []
+
+
+async def test_a_heartbeat_neither_loses_nor_causes_a_save(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    run = await walk(store, run, CLAIMED)
+    await store.heartbeat("a", NOW + 99)
+    run = await store.save(run, after(run, MESSAGE_STARTED), now=NOW)
+    assert (await stored(db))["wake_at"] == NOW + 99
+
+
+async def test_cancellations_of_an_owner_are_found(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    await walk(store, run, CLAIMED, CANCELLED)
+    assert await store.cancelling("a") == ["run_1"]
+    assert await store.cancelling("b") == []
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [(NOW + 0.9, False), (NOW + 1, True)],
+)
+async def test_a_queued_run_is_due_when_its_command_should_have_come(
+    db: Database, now: float, due: bool
+) -> None:
+    store = await opened(db)
+    await store.add(created(new_run(), NOW))
+    assert bool(await store.due(now)) == due
+
+
+async def test_an_ended_run_is_never_due(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    await walk(store, run, CLAIMED, CANCELLED, of_epoch(f.Stopped(0, NOW), 1), f.Settled(NOW))
+    assert await store.due(NOW + 10**6) == []
+
+
+async def test_what_is_published_is_remembered_until_more_happens(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    assert [r.id for r in await store.unpublished(NOW + 10)] == ["run_1"]
+    run = run.evolve(published=Published(generation="g", n=2))
+    await store.mark_published(run)
+    assert await store.unpublished(NOW + 10) == []
+    run = await store.save(run, after(run, CLAIMED), now=NOW)
+    assert [r.published for r in await store.unpublished(NOW + 10)] == [Published(generation="g", n=2)]
+
+
+async def test_a_watermark_of_an_old_version_is_not_noted(db: Database) -> None:
+    """Else the events of a change in between would never be published."""
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    await store.save(run, after(run, CLAIMED), now=NOW)
+    await store.mark_published(run.evolve(published=Published(generation="g", n=2)))
+    assert [r.published.n for r in await store.unpublished(NOW + 10)] == [0]
+
+
+async def test_what_only_a_forgotten_broker_saw_is_published_again(db: Database) -> None:
+    store = await opened(db)
+    for n, published in enumerate(["old", "new", "old"]):
+        run = await store.add(created(new_run(f"run_{n}").evolve(thread_id=f"thread_{n}"), NOW))
+        if n == 2:
+            run = await walk(store, run, CANCELLED, f.Settled(NOW))
+        await store.mark_published(run.evolve(published=Published(generation=published, n=len(run.events))))
+    assert await store.publish_again("old", NOW - 1) == 2
+    assert {run.id for run in await store.unpublished(NOW)} == {"run_0", "run_2"}
+    assert await store.publish_again("older", NOW - 1) == 0
+
+
+async def test_a_slot_is_added_beside_changes(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    await store.add_slot("run_1", Slot(slot=3, stream="s"))
+    await store.save(run, after(run, CLAIMED), now=NOW)
+    assert parse(await stored(db)).slots == (Slot(slot=3, stream="s"),)
+
+
+async def test_a_run_that_is_gone_cannot_be_changed(db: Database) -> None:
+    store = await opened(db)
+    with pytest.raises(Stale):
+        await store.change(created(new_run(), NOW), lambda r: advance(r, CLAIMED), now=NOW)
+
+
+async def test_readers_pass_over_fields_of_a_later_version(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    await db["runs"].update_one({"_id": "run_1"}, {"$set": {"from_the_future": 1}})
+    assert await store.get("run_1") == run
