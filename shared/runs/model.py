@@ -186,6 +186,11 @@ class Run(Frozen):
         return self.phase == "done"
 
     @property
+    def overdue_at(self) -> float:
+        """When somebody has to end it, whoever works on it."""
+        return self.expires_at if self.cancel_by is None else min(self.expires_at, self.cancel_by)
+
+    @property
     def step(self) -> Step | None:
         """The step in progress: the last one, if it is still open."""
         return self.steps[-1] if self.steps and self.steps[-1].open else None

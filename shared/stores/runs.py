@@ -22,16 +22,15 @@ class RunStore:
         self._runs = db["runs"]
 
     async def create_indexes(self) -> None:
+        """As few as will do: the embedded store rewrites all of them at each write."""
         await self._runs.create_index(
             "thread_id", unique=True, partialFilterExpression={"active": True}, name="one_active_per_thread"
         )
         for keys in (
             ("owner", "active", "status"),
             ("active", "wake_at"),
-            ("active", "expires_at"),
-            ("active", "cancel_by"),
+            ("active", "overdue_at"),
             ("unpublished", "touched_at"),
-            ("published.generation", "ended_at"),
         ):
             await self._runs.create_index([(key, ASCENDING) for key in keys])
         await self._runs.create_index([("thread_id", ASCENDING), ("seq", ASCENDING)], unique=True)
@@ -123,7 +122,7 @@ class RunStore:
     async def due(self, now: float, *, limit: int = 50) -> list[Run]:
         """Return active runs that need a look: woken, expired, or overdue in their cancellation."""
         due: dict[str, Run] = {}
-        for field in ("wake_at", "expires_at", "cancel_by"):
+        for field in ("wake_at", "overdue_at"):
             found = self._runs.find({"active": True, field: {"$lte": now}}).limit(limit)
             due |= {document["_id"]: parse(document) async for document in found}
         return list(due.values())
@@ -140,15 +139,18 @@ class RunStore:
         query = {"unpublished": True, "touched_at": {"$lte": touched_before}}
         return [parse(document) async for document in self._runs.find(query).limit(limit)]
 
-    async def publish_again(self, generation: str, ended_after: float) -> int:
-        """Mark what only a forgotten broker of ``generation`` has seen; return how many runs that are."""
-        marked = 0
+    async def publish_again(self, generation: str, touched_after: float) -> int:
+        """Mark what only a forgotten broker of ``generation`` has seen; return how many runs that are.
+
+        What is still marked as unpublished is published anyway, and to the new broker from its first event.
+        """
+        seen = {
+            "unpublished": None,
+            "touched_at": {"$gte": touched_after},
+            "published.generation": generation,
+        }
         again = {"$set": {"unpublished": True, "touched_at": 0}}
-        for scope in ({"active": True}, {"ended_at": {"$gte": ended_after}}):
-            seen = {"published.generation": generation, **scope}
-            result = await self._runs.update_many(seen, again)
-            marked += result.modified_count
-        return marked
+        return int((await self._runs.update_many(seen, again)).modified_count)
 
 
 def parse(document: Document) -> Run:
@@ -157,7 +159,8 @@ def parse(document: Document) -> Run:
 
 def _document(run: Run) -> Document:
     fields = run.model_dump(mode="json", exclude={"id"})
-    return {"_id": run.id, **fields, "active": True, "unpublished": True, "touched_at": run.wake_at}
+    kept = {"active": True, "unpublished": True, "touched_at": run.wake_at, "overdue_at": run.overdue_at}
+    return {"_id": run.id, **fields, **kept}
 
 
 def _update(before: Run, after: Run, now: float) -> Document:
@@ -172,6 +175,8 @@ def _update(before: Run, after: Run, now: float) -> Document:
     if new:
         update["$set"]["unpublished"] = True
         update["$push"] = {APPENDED: {"$each": [event.model_dump(mode="json") for event in new]}}
+    if "cancel_by" in changed:
+        update["$set"]["overdue_at"] = after.overdue_at
     if after.ended:
         update["$unset"] = {"active": True, "cancel_by": True}
         update["$set"].pop("cancel_by", None)
