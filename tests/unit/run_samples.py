@@ -1,6 +1,7 @@
 """Runs in every situation that the rules tell apart, and one fact of every kind that fits them."""
 
 from dataclasses import replace
+from typing import Any
 
 from shared.runs import facts as f
 from shared.runs.model import Json, Run, Settings, ToolCall, Usage
@@ -40,7 +41,8 @@ def after(run: Run, *facts: f.Fact) -> Run:
 
 
 def of_epoch(fact: f.Fact, epoch: int) -> f.Fact:
-    return replace(fact, epoch=epoch) if hasattr(fact, "epoch") else fact
+    changes: dict[str, Any] = {"epoch": epoch} if hasattr(fact, "epoch") else {}
+    return replace(fact, **changes)
 
 
 def calls_made(*calls: ToolCall) -> f.CallsMade:
