@@ -167,6 +167,22 @@ DISK_BOMBS = {
             n += 1
             open(f"f{n}", "wb").write(bytes(1 << 20))
     """,
+    "deep files": """
+        import os
+        n = 0
+        while True:
+            n += 1
+            os.mkdir("d", 0o700)
+            os.chdir("d")
+            open("f", "wb").write(bytes(1 << 20))
+    """,
+    "temporary files": """
+        import os
+        n = 0
+        while True:
+            n += 1
+            open(os.path.expanduser(f"~/f{n}"), "wb").write(bytes(1 << 20))
+    """,
     "deleted files": """
         import os
         held = []
@@ -188,7 +204,9 @@ async def test_the_disk_is_limited(session: Session, kind: Preference, bomb: str
         assert (kind, execution.state_lost) == ("landlock", True)
         assert "disk" in (execution.notice or "")
     await session.reset()
-    code = "import os\nfor name in os.listdir(): os.remove(name)\nopen('small', 'wb').write(bytes(1 << 20))"
+    code = "import os, shutil\nfor entry in os.scandir():\n"
+    code += "    shutil.rmtree(entry) if entry.is_dir() else os.remove(entry)\n"
+    code += "open('small', 'wb').write(bytes(1 << 20))"
     assert await logs(session, code) == str(MIB)
 
 

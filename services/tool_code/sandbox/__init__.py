@@ -10,5 +10,6 @@
 | channel.py | the pipe to a sandbox |
 | execution.py | what came of one call |
 | runtime.py | the interpreter that bwrap and landlock lend to the sandbox |
+| session_folder.py | the disk that landlock lends to the sandbox |
 | driver/ | what runs inside; imports nothing of ours outside its folder |
 """

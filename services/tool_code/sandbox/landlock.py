@@ -5,9 +5,6 @@ watch over it, and /dev/shm is closed, so multiprocessing's locks do not work.
 """
 
 import asyncio
-import os
-import secrets
-import shutil
 from pathlib import Path
 
 import landlockpy
@@ -18,6 +15,7 @@ from services.tool_code.sandbox.errors import SandboxStartFailed, SandboxUnavail
 from services.tool_code.sandbox.limits import Limits
 from services.tool_code.sandbox.runtime import SYSTEM, SYSTEM_FILES, Runtime, UserPool, policy_for
 from services.tool_code.sandbox.session import Session
+from services.tool_code.sandbox.session_folder import SessionFolder, remove_abandoned
 
 NEEDED_ABI = 6  # the first that keeps signals inside
 
@@ -38,17 +36,18 @@ class LandlockBackend:
         self._runtime = runtime
         self._limits = limits
         self._scratch = scratch / "sessions"
+        remove_abandoned(self._scratch)
         self._users = UserPool()
 
     async def start(self, session_id: str) -> Session:
         uid = self._users.take()
-        folder = await asyncio.to_thread(self._make_folder, uid)
+        folder = await asyncio.to_thread(SessionFolder, self._scratch, uid)
         readable = (*self._runtime.interpreter, self._runtime.driver_root, self._runtime.font_cache)
-        private = [path for path in (*readable, str(folder)) if first_closed(path)]
+        private = [path for path in (*readable, str(folder.path)) if first_closed(path)]
         policy = policy_for(
             self._limits,
-            data_dir=str(folder / "data"),
-            home_dir=str(folder / "home"),
+            data_dir=str(folder.path / "data"),
+            home_dir=str(folder.path / "home"),
             process_cap="notify",
             uid=uid,
             font_cache=self._runtime.font_cache,
@@ -59,6 +58,7 @@ class LandlockBackend:
         try:
             channel = await _FolderChannel.open(self._runtime.command(policy))
         except OSError as error:
+            folder.remove()
             raise SandboxStartFailed(str(error)) from error
         channel.folder = folder
         return await Session.open(session_id, channel, self._limits)
@@ -66,21 +66,12 @@ class LandlockBackend:
     async def close(self) -> None:
         """Nothing is held between sessions."""
 
-    def _make_folder(self, uid: int | None) -> Path:
-        folder = self._scratch / secrets.token_hex(8)
-        self._scratch.mkdir(mode=0o711, exist_ok=True)
-        for path in (folder, folder / "data", folder / "home"):
-            path.mkdir(mode=0o700)
-            if uid is not None:
-                os.chown(path, uid, uid)
-        return folder
-
 
 class _FolderChannel(ProcessChannel):
     """Takes the session's folder away with the sandbox."""
 
-    folder: Path
+    folder: SessionFolder
 
     async def close(self) -> None:
         await super().close()
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        await asyncio.to_thread(self.folder.remove)

@@ -1,10 +1,12 @@
 """The service's own interpreter, lent to the sandboxes of bwrap and landlock."""
 
+import hashlib
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,21 +50,13 @@ def prepare(scratch: Path) -> Runtime:
 
     Blocks for some seconds the first time.
     """
-    root = scratch / "driver"
-    package = root.joinpath(*PACKAGE.split("."))
-    shutil.rmtree(root, ignore_errors=True)
-    package.mkdir(parents=True)
-    for source in DRIVER.glob("*.py"):
-        shutil.copyfile(source, package / source.name)
-    for parent in list(package.parents)[: PACKAGE.count(".")]:
-        (parent / "__init__.py").touch()
+    scratch.chmod(0o755)
+    root = _driver_copy(scratch)
     fonts = scratch / "fonts"
     environment = {"MPLCONFIGDIR": str(fonts), "HOME": str(fonts), "PATH": os.defpath, "MPLBACKEND": "agg"}
     fonts.mkdir(exist_ok=True)
     subprocess.run([sys.executable, "-c", WARM_UP], env=environment, timeout=PREPARE_TIMEOUT_S, check=True)
-    _compile(root)
-    for path in (scratch, *scratch.rglob("driver/**/*"), fonts, *fonts.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    _open_to_all(fonts)
     return Runtime(interpreter_paths(), str(root), str(fonts))
 
 
@@ -127,9 +121,37 @@ class UserPool:
         return FIRST_USER + self._next
 
 
-def _compile(root: Path) -> None:
-    command = [sys.executable, "-m", "compileall", "-q", str(root)]
+def _driver_copy(scratch: Path) -> Path:
+    """The driver under its package name, in a folder named by its content.
+
+    Sessions of another process, and of an older version, keep theirs.
+    """
+    sources = sorted(DRIVER.glob("*.py"))
+    digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
+    root = scratch / f"driver-{digest[:16]}"
+    if root.exists():
+        return root
+    draft = Path(tempfile.mkdtemp(dir=scratch))
+    package = draft.joinpath(*PACKAGE.split("."))
+    package.mkdir(parents=True)
+    for source in sources:
+        shutil.copyfile(source, package / source.name)
+    for parent in list(package.parents)[: PACKAGE.count(".")]:
+        (parent / "__init__.py").touch()
+    command = [sys.executable, "-m", "compileall", "-q", "-s", str(draft), "-p", str(root), str(draft)]
     subprocess.run(command, timeout=PREPARE_TIMEOUT_S, check=True)
+    _open_to_all(draft)
+    try:
+        draft.rename(root)
+    except OSError:  # somebody else was first
+        shutil.rmtree(draft)
+    return root
+
+
+def _open_to_all(folder: Path) -> None:
+    """Readable for the users that the sandboxes run as."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _inside(path: str, roots: tuple[str, ...]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from services.tool_code.sandbox.driver import files, forks, frames, processes, worker
 from services.tool_code.sandbox.driver.call import Call
+from services.tool_code.sandbox.driver.child import Child
 from services.tool_code.sandbox.driver.memory import MemoryWatch
 from services.tool_code.sandbox.driver.policy import Policy
 from services.tool_code.sandbox.driver.shell import CodeShell
@@ -24,19 +25,6 @@ WATCH_EVERY_S = 0.05
 IDLE_S = 60.0
 SEND_TIMEOUT = struct.pack("@ll", 2, 0)  # seconds, microseconds: a worker that does not read is lost
 DEATH_WAIT_ROUNDS, DEATH_WAIT_S = 100, 0.002
-
-
-@dataclass
-class _Child:
-    """The live worker, as the supervisor holds it."""
-
-    pid: int
-    control: socket.socket
-    reader: frames.FrameReader
-    output_fd: int
-    gate: forks.ForkGate | None
-    status: int | None = None  # wait status, once it has ended
-    image_kind: str | None = None  # an image frame was announced; its bytes come next
 
 
 @dataclass
@@ -97,7 +85,7 @@ class Supervisor:
 
     # -- the worker's life
 
-    def _spawn(self) -> _Child:
+    def _spawn(self) -> Child:
         ours, theirs = socket.socketpair()
         output_read, output_write = os.pipe()
         pid = os.fork()
@@ -111,7 +99,7 @@ class Supervisor:
         ask = self.policy.process_cap == "notify"
         gate = forks.ForkGate(forks.take_over(ours), self.policy.processes, processes.tasks) if ask else None
         reader = frames.FrameReader(ours.fileno(), self.policy.max_image_bytes + REQUEST_SLACK_BYTES)
-        child = _Child(pid, ours, reader, output_read, gate)
+        child = Child(pid, ours, reader, output_read, gate)
         reader.feed()  # "up": the walls stand
         if [frames.parse(payload) for _, payload in reader.frames()] != [{"event": "up"}]:
             raise RuntimeError("the worker did not come up")
@@ -151,7 +139,7 @@ class Supervisor:
         try:
             self.child.control.sendall(frames.pack({"id": request["id"], "code": request["code"]}))
         except OSError:
-            self._finish("worker_died", state_lost=True)
+            self._bury()
 
     def _reset(self, request: dict[str, Any]) -> None:
         self._replace_child()
@@ -207,6 +195,12 @@ class Supervisor:
         return (
             used > self.policy.disk_bytes or files.free_bytes(self.policy.data_dir) < self.policy.disk_bytes
         )
+
+    def _make_room(self) -> None:
+        """The next call must not fall over what this one has left."""
+        self.folder.forget_changes()
+        if self._disk_exceeded():
+            files.clear(self.policy.data_dir, self.policy.home_dir)
 
     def _interrupt(self) -> None:
         if self.call and not self.call.interrupted:
@@ -286,7 +280,7 @@ class Supervisor:
         if state_lost:
             self._replace_child()
         if limit == "disk":
-            self.folder.forget_changes()
+            self._make_room()
         self.call = None
         call.finish(
             {

@@ -5,6 +5,7 @@
 
 import io
 import os
+import platform
 import resource
 import signal
 import socket
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from services.tool_code.sandbox.driver import frames, kernel, processes
+from services.tool_code.sandbox.driver import forks, frames, kernel, processes, seccomp
 from services.tool_code.sandbox.driver.policy import Policy
 from services.tool_code.sandbox.driver.shell import CodeShell, run_cell
 
@@ -84,12 +85,8 @@ def _limit(policy: Policy) -> None:
 
 
 def _wall(policy: Policy) -> None:
-    # Imported here: a worker that needs no Landlock must run where landlockpy is not installed.
-    import platform
-
-    from services.tool_code.sandbox.driver import forks, seccomp
-
     if policy.readable is not None:
+        # Imported here: where there is no need for Landlock, landlockpy need not be installed.
         from services.tool_code.sandbox.driver import domain
 
         # A domain inside the supervisor's: its signals do not reach the supervisor.
