@@ -14,6 +14,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
+def new_file_id() -> str:
+    """Draw the id of a file, which has a hyphen where others have an underscore."""
+    return "file-" + new_id("")[1:]
+
+
 def derived_id(prefix: str, *parts: object) -> str:
     """Return the id that follows from ``parts``: whoever repeats the work writes the same object.
 

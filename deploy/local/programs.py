@@ -89,14 +89,15 @@ def service(name: str, kind: str, host: str, port: int, env: Mapping[str, str]) 
 
 def private_env(kind: str, *, api_key: str, model: Model, scratch: Path, sandbox: str) -> dict[str, str]:
     """Return what only the service ``kind`` is told."""
+    models = {
+        "THREADMILL_MODEL_URL": model.url,
+        "THREADMILL_MODEL_API_KEY": model.api_key,
+        "THREADMILL_MODEL_ALIASES": json.dumps(dict(model.aliases)),
+    }
     if kind == GATEWAY:
-        return {"THREADMILL_API_KEY": api_key}
+        return {"THREADMILL_API_KEY": api_key, **models}
     if kind == "run_orchestrator":
-        return {
-            "THREADMILL_MODEL_URL": model.url,
-            "THREADMILL_MODEL_API_KEY": model.api_key,
-            "THREADMILL_MODEL_ALIASES": json.dumps(dict(model.aliases)),
-        }
+        return models
     if kind == "tool_code":
         return {"THREADMILL_SCRATCH": str(scratch), "THREADMILL_SANDBOX": sandbox}
     return {}

@@ -10,13 +10,29 @@ from services.gateway.auth import Door, Keys
 from services.gateway.body import BodyLimit
 from services.gateway.documents import document
 from services.gateway.errors import add_error_handlers
+from services.gateway.file_mentions import places
 from services.gateway.headers import ResponseHeaders
 from services.gateway.indexes import keep_indexes
-from services.gateway.routes import assistants, health, messages, runs, steps, threads
+from services.gateway.models import Models
+from services.gateway.routes import (
+    assistant_files,
+    assistants,
+    files,
+    health,
+    message_files,
+    messages,
+    models,
+    runs,
+    steps,
+    threads,
+)
 from services.gateway.settings import Settings
 from services.gateway.stores.all import Stores
 from services.gateway.stream.streams import Streams
+from shared.files.choose import storage_for
+from shared.files.library import Library
 from shared.stores.database import connect
+from shared.tasks import in_background
 
 VERSION = "0.1.0"
 
@@ -26,11 +42,15 @@ def build_app(settings: Settings) -> FastAPI:
     stores = Stores.of(db)
     announcer = Announcer(settings, stores.messages)
     streams = Streams(settings, db, stores.runs)
+    storage = storage_for(settings, db)
+    library = Library(stores.files, storage, places(stores))
+    served = Models(settings)
     door = Door(Keys(settings.api_key.get_secret_value()))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with keep_indexes(stores), announcer, streams:
+        sweeping = in_background(library.keep_swept())
+        async with keep_indexes(stores), announcer, streams, storage, served, sweeping:
             yield
         db.client.close()
 
@@ -47,9 +67,13 @@ def build_app(settings: Settings) -> FastAPI:
     for router in (
         runs.build_router(stores, announcer, streams, door, settings),  # /threads/runs before /threads/{id}
         steps.build_router(stores, door),
+        message_files.build_router(stores, door),
         messages.build_router(stores, announcer, door),
         threads.build_router(stores, announcer, door),
+        assistant_files.build_router(stores, door),
         assistants.build_router(stores, door),
+        files.build_router(stores, library, door, settings),
+        models.build_router(served, door),
     ):
         api.include_router(router)
     app.include_router(api, prefix="/v1")

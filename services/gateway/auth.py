@@ -5,10 +5,10 @@ import binascii
 import hmac
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 
 from services.gateway.version import Version, negotiate
-from shared.errors import Unauthorized
+from shared.errors import InvalidRequest, Unauthorized
 
 DEFAULT_PROJECT = "default"
 
@@ -60,7 +60,26 @@ class Door:
 
     async def __call__(self, request: Request) -> Caller:
         project_id = await self._keys.project_of(request.headers.get("authorization"))
-        return Caller(project_id, negotiate(", ".join(request.headers.getlist("openai-beta"))))
+        return Caller(project_id, negotiate(_beta(request)))
+
+    async def any_version(self, request: Request) -> Caller:
+        """For files and models, where the version need not be said: then it is the newest."""
+        project_id = await self._keys.project_of(request.headers.get("authorization"))
+        try:
+            return Caller(project_id, negotiate(_beta(request)))
+        except InvalidRequest:
+            return Caller(project_id, Version.V2)
+
+    async def v1_only(self, request: Request) -> Caller:
+        """For what only the first version has: for others, such a path does not exist."""
+        caller = await self(request)
+        if caller.version is not Version.V1:
+            raise HTTPException(404)
+        return caller
+
+
+def _beta(request: Request) -> str:
+    return ", ".join(request.headers.getlist("openai-beta"))
 
 
 def key_in(authorization: str | None) -> str:

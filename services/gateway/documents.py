@@ -7,7 +7,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from services.gateway.version import Version
 from services.gateway.wire.fields import RequestBody
+from services.gateway.wire.files import LONGEST_S, PURPOSES, SHORTEST_S
 from services.gateway.wire.objects import ErrorAnswer
 from shared.runs.model import Json
 
@@ -32,15 +34,47 @@ VERSION_HEADER: Json = {
     "description": "`assistants=v2`, or `assistants=v1` for requests and answers in their v1 form.",
     "schema": {"type": "string", "default": "assistants=v2"},
 }
+V1_HEADER: Json = VERSION_HEADER | {
+    "description": "`assistants=v1`; later versions do not have this operation.",
+    "schema": {"const": "assistants=v1"},
+}
 SECURITY: Json = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "basic": {"type": "http", "scheme": "basic", "description": "Empty user name, the key as password."},
 }
 
 
-def operation(*bodies: type[RequestBody], required: bool = False) -> Json:
+UPLOAD: Json = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"enum": list(PURPOSES[Version.V2])},
+                        "expires_after[anchor]": {"const": "created_at"},
+                        "expires_after[seconds]": {
+                            "type": "integer",
+                            "minimum": SHORTEST_S,
+                            "maximum": LONGEST_S,
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def operation(
+    *bodies: type[RequestBody], required: bool = False, header: bool = True, v1_only: bool = False
+) -> Json:
     """Describe an operation of the API, with the models of its body if it has one (v2 first)."""
-    described: Json = {"parameters": [VERSION_HEADER], "security": [{name: []} for name in SECURITY]}
+    headers = [V1_HEADER if v1_only else VERSION_HEADER] if header else []
+    described: Json = {"parameters": headers, "security": [{name: []} for name in SECURITY]}
     if bodies:
         refs = [{"$ref": REF.format(model=body.__name__)} for body in bodies]
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}

@@ -34,7 +34,10 @@ def error_body(error: ServiceError) -> dict[str, Any]:
 
 
 def answer(error: ServiceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": error_body(error)}, error.status, dict(headers or {}))
+    body: dict[str, Any] = {"error": error_body(error)}
+    if getattr(error, "has_detail", False):  # those of files say it twice
+        body["detail"] = {"message": error.message, "code": error.code}
+    return JSONResponse(body, error.status, dict(headers or {}))
 
 
 def internal_error(request_id: str) -> JSONResponse:

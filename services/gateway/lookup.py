@@ -1,9 +1,12 @@
 """Finding what a request names, or saying that it is not there. A foreign object is not there."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 
 from services.gateway.auth import Caller
 from services.gateway.stores.all import Stores
+from services.gateway.wire.files import check_image
+from services.gateway.wire.messages import CreateMessageFields, files_in
 from services.gateway.wire.resources import ToolResources
 from shared.errors import InvalidRequest, NotFound
 from shared.runs.model import Run
@@ -44,26 +47,57 @@ def missing(kind: str, object_id: str) -> NotFound:
     return NotFound(f"No {kind} found with id '{object_id}'.")
 
 
-def check_files(file_ids: Iterable[str]) -> None:
-    """Refuse files that are not there, which is any: this server keeps none yet.
+class NoSuchFile(NotFound):
+    """Of files, the message is said twice."""
 
-    Raises:
-        InvalidRequest: names those.
-    """
-    if unknown := list(dict.fromkeys(file_ids)):
-        raise InvalidRequest(f"The following file ids were not found: {', '.join(unknown)}")
+    has_detail = True
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"No such File object: {file_id}", param="id")
 
 
-def check_resources(resources: ToolResources | None) -> None:
-    """Refuse files and vector stores that are not there.
+async def find_file(stores: Stores, caller: Caller, file_id: str) -> Document:
+    found = await stores.files.get(caller.project_id, file_id, time.time())
+    if found is None:
+        raise NoSuchFile(file_id)
+    return found
+
+
+async def check_named(
+    stores: Stores,
+    caller: Caller,
+    *,
+    file_ids: Iterable[str] = (),
+    messages: Sequence[CreateMessageFields] = (),
+    resources: Sequence[ToolResources | None] = (),
+) -> None:
+    """Refuse files and vector stores that are not there, and files that are no images where those belong.
 
     Raises:
         InvalidRequest: for a file, or a vector store to be made.
         NotFound: for a vector store that is named.
     """
-    if resources is None:
-        return
-    check_files(resources.file_ids())
+    given = [each for each in resources if each is not None]
+    named = [*file_ids, *files_in(messages), *(each for one in given for each in one.file_ids())]
+    found = await _existing(stores, caller, named)
+    for file_id in (each for message in messages for each in message.image_ids()):
+        check_image(found[file_id])
+    for each in given:
+        _check_vector_stores(each)
+
+
+async def _existing(stores: Stores, caller: Caller, file_ids: Iterable[str]) -> dict[str, Document]:
+    wanted = list(dict.fromkeys(file_ids))
+    if not wanted:
+        return {}
+    found = await stores.files.get_many(caller.project_id, wanted, time.time())
+    if unknown := [file_id for file_id in wanted if file_id not in found]:
+        raise InvalidRequest(f"The following file ids were not found: {', '.join(unknown)}")
+    return found
+
+
+def _check_vector_stores(resources: ToolResources) -> None:
+    """Refuse them, which is any: this server keeps none yet."""
     for vector_store_id in resources.vector_store_ids():
         raise NotFound(f"vector store with id '{vector_store_id}' not found.")
     if resources.helpers():

@@ -31,6 +31,21 @@ def list_view(objects: Sequence[Json], *, has_more: bool) -> Json:
     }
 
 
+def page_of(members: Sequence[Json], query: PageQuery) -> tuple[list[Json], bool]:
+    """Return of ``members``, given in ascending order, those that ``query`` asks for; and are there more."""
+    ids = [member["id"] for member in members]
+    if any(cursor not in ids for cursor in (query.after, query.before) if cursor is not None):
+        return [], False
+    listed = list(members if query.order == "asc" else reversed(members))
+    ids = [member["id"] for member in listed]
+    first = ids.index(query.after) + 1 if query.after is not None else 0
+    listed = listed[first : None if query.before is None else ids.index(query.before)]
+    has_more = len(listed) > query.limit
+    if query.before is not None and query.after is None:
+        return listed[-query.limit :], has_more
+    return listed[: query.limit], has_more
+
+
 def page_of_steps(run: Run, query: PageQuery) -> tuple[list[Step], bool]:
     """Return the steps that ``query`` asks for, and whether there are more.
 

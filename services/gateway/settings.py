@@ -3,18 +3,25 @@
 import ipaddress
 from typing import Self
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import Field, HttpUrl, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
 
-from shared.settings import ServiceSettings
+from shared.files.settings import FileSettings
 
 
-class Settings(ServiceSettings):
+class Settings(FileSettings):
     api_key: SecretStr = SecretStr("")  # what clients must send; empty: no check, on loopback only
 
     run_expiry_s: PositiveInt = 600  # from its creation until a run ends by itself
     poll_after_ms: NonNegativeInt = 200  # what the poll helpers of the SDKs are told to wait
     max_body_bytes: PositiveInt = 10 * 1024 * 1024
+    max_file_bytes: PositiveInt = 512 * 1024 * 1024
+    allow_input_download: bool = False  # of files that clients put in for their assistants
     announce_after_s: PositiveFloat = 5.0  # a message that nobody announced by then is announced again
+
+    # the same as in the orchestrator: here only for the list of models
+    model_url: HttpUrl = HttpUrl("http://localhost:8000/v1")
+    model_api_key: SecretStr = SecretStr("")
+    model_aliases: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _open_only_to_this_machine(self) -> Self:

@@ -5,27 +5,26 @@ import time
 from services.gateway.auth import Caller
 from services.gateway.run_creation import add_messages
 from services.gateway.stores.all import Stores
-from services.gateway.wire.resources import ToolResources
 from services.gateway.wire.threads import CreateThreadFields
 from shared.ids import new_id, new_sequence
+from shared.runs.model import Json
 from shared.stores.database import Document
 
 
 async def create_thread(
-    stores: Stores, caller: Caller, body: CreateThreadFields, resources: ToolResources | None = None
+    stores: Stores, caller: Caller, body: CreateThreadFields, resources: Json
 ) -> tuple[Document, list[Document]]:
-    """Store the thread behind its messages: nobody knows its id before. Return both.
+    """Store the thread, which may work on ``resources``, behind its messages: nobody knows its id before.
 
-    ``resources`` are put on the thread beside its own.
+    Returns both.
     """
-    both = [each for each in (body.resources(), resources) if each]
     thread: Document = {
         "_id": new_id("thread"),
         "project_id": caller.project_id,
         "seq": new_sequence(),
         "created_at": int(time.time()),
         "metadata": body.metadata or {},
-        "tool_resources": {tool: value for each in both for tool, value in each.stored().items()},
+        "tool_resources": resources,
     }
     messages = await add_messages(stores, caller, thread["_id"], body.messages or [])
     await stores.threads.add(thread)

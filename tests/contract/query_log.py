@@ -17,7 +17,6 @@ HARMLESS = {
     "insert",
     "explain",
     "listIndexes",
-    "listIndexes",
     "hello",
     "ismaster",
     "ping",

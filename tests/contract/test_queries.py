@@ -25,6 +25,7 @@ from services.tool_code.sessions import Held, Sessions
 from shared.runs.model import Json, Slot
 from shared.runs.rules import advance, created
 from shared.stores.database import Database
+from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.page import PageQuery
 from shared.stores.runs import RunStore, ThreadBusy
@@ -117,6 +118,7 @@ async def of_assistants(db: Database) -> Called:
         await called.page("p", query)
     await called.get("p", "2")
     await called.change("p", "2", lambda before: {"name": "x"})
+    await called.forget_file("p", "file-1")
     await called.delete("p", "2")
     return called
 
@@ -128,7 +130,29 @@ async def of_threads(db: Database) -> Called:
         await called.add({"_id": f"{n}", "project_id": "p", "seq": n})
     await called.get("p", "2")
     await called.change("p", "2", lambda before: {"metadata": {}})
+    await called.forget_file("p", "file-1")
+    called.missing.discard("pull")  # which that one calls
     await called.delete("p", "2")
+    return called
+
+
+async def of_files(db: Database) -> Called:
+    called = Called(FileStore(db))
+    await called.create_indexes()
+    fields = {"purpose": "assistants", "filename": "a.txt", "bytes": 1, "expires_at": None}
+    for name in ["2", "4", *map(str, range(10, MANY))]:
+        await called.expect(name, "p", NOW)
+        await called.renew(name, NOW)
+        if int(name) < MANY // 2:
+            await called.complete(name, "p", fields, NOW)
+    await called.give_up("299", NOW)
+    for query in PAGES:
+        await called.page("p", query, purpose=None, now=NOW)
+        await called.page("p", query, purpose="assistants", now=NOW)
+    await called.get_many("p", ["2", "4"], NOW)
+    await called.delete(await called.get("p", "2", NOW), NOW)
+    await called.claim_leftovers(NOW)
+    await called.removed("2")
     return called
 
 
@@ -180,6 +204,7 @@ EXERCISES: tuple[Callable[[Database], Awaitable[Called]], ...] = (
     of_messages,
     of_assistants,
     of_threads,
+    of_files,
     of_executions,
     of_sessions,
     of_brokers,

@@ -49,6 +49,11 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
         return private_env(kind, api_key="ours", model=model, scratch=Path("/scratch"), sandbox="auto")
 
     assert public(environ) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
-    assert told("gateway") == {"THREADMILL_API_KEY": "ours"}
-    assert told("run_orchestrator")["THREADMILL_MODEL_ALIASES"] == '{"gpt-4": "llama"}'
+    models = {
+        "THREADMILL_MODEL_URL": "https://model/v1",
+        "THREADMILL_MODEL_API_KEY": "theirs",
+        "THREADMILL_MODEL_ALIASES": '{"gpt-4": "llama"}',
+    }
+    assert told("gateway") == {"THREADMILL_API_KEY": "ours", **models}
+    assert told("run_orchestrator") == models
     assert told("tool_code") == {"THREADMILL_SCRATCH": "/scratch", "THREADMILL_SANDBOX": "auto"}

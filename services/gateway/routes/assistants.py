@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
+from services.gateway.assistant_files import with_file_ids
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
-from services.gateway.lookup import check_files, check_resources, find_assistant, missing
+from services.gateway.lookup import check_named, find_assistant, missing
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
@@ -45,29 +46,31 @@ def _add_creation(router: APIRouter, stores: Stores, door: Door) -> None:
     )
     async def create_assistant(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         body = await read_body(request, caller.version, CreateAssistantV1, CreateAssistant)
-        check_named(body)
+        await check_body(stores, caller, body)
+        now = int(time.time())
         assistant = {
             "_id": new_id("asst"),
             "project_id": caller.project_id,
             "seq": new_sequence(),
-            "created_at": int(time.time()),
+            "created_at": now,
             **DEFAULTS,
-            **body.changes(),
+            **changes_to(DEFAULTS, body, now),
         }
         check_json_mode(assistant["tools"], assistant["response_format"])
         await stores.assistants.add(assistant)
-        return answers.one(assistant_view(assistant), caller)
+        return answers.one(assistant_view(assistant, caller.version), caller)
 
 
 def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
     @router.get("", response_model=ListAnswer[AssistantObject], openapi_extra=operation())
     async def list_assistants(caller: Annotated[Caller, Depends(door)], paging: Paging) -> JSONResponse:
         found, has_more = await stores.assistants.page(caller.project_id, paging)
-        return answers.many([assistant_view(each) for each in found], has_more, caller)
+        return answers.many([assistant_view(each, caller.version) for each in found], has_more, caller)
 
     @router.get("/{assistant_id}", response_model=AssistantObject, openapi_extra=operation())
     async def get_assistant(assistant_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
-        return answers.one(assistant_view(await find_assistant(stores, caller, assistant_id)), caller)
+        found = await find_assistant(stores, caller, assistant_id)
+        return answers.one(assistant_view(found, caller.version), caller)
 
 
 def _add_changes(router: APIRouter, stores: Stores, door: Door) -> None:
@@ -82,11 +85,11 @@ def _add_changes(router: APIRouter, stores: Stores, door: Door) -> None:
         assistant_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
     ) -> JSONResponse:
         body = await read_body(request, caller.version, ModifyAssistantV1, ModifyAssistant)
-        check_named(body)
+        await check_body(stores, caller, body)
         found = await assistants.change(caller.project_id, assistant_id, lambda old: changed(old, body))
         if found is None:
             raise missing("assistant", assistant_id)
-        return answers.one(assistant_view(found), caller)
+        return answers.one(assistant_view(found, caller.version), caller)
 
     @router.delete("/{assistant_id}", response_model=AssistantDeleted, openapi_extra=operation())
     async def delete_assistant(assistant_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
@@ -95,14 +98,20 @@ def _add_changes(router: APIRouter, stores: Stores, door: Door) -> None:
         return answers.deleted(assistant_id, "assistant")
 
 
-def check_named(body: AssistantFields) -> None:
-    check_files(body.file_ids_named())
-    check_resources(body.resources())
+async def check_body(stores: Stores, caller: Caller, body: AssistantFields) -> None:
+    await check_named(stores, caller, file_ids=body.file_ids_named() or (), resources=[body.resources()])
+
+
+def changes_to(old: Json, body: AssistantFields, now: int) -> Json:
+    """What ``body`` says, in the stored form."""
+    if isinstance(body, ModifyAssistantV1):
+        return with_file_ids(old, body.changes(), body.file_ids_named(), now)
+    return body.changes()
 
 
 def changed(old: Json, body: AssistantFields) -> Json:
     """What of the stored assistant ``body`` changes."""
-    changes = body.changes()
+    changes = changes_to(old, body, int(time.time()))
     if "metadata" in changes:
         changes["metadata"] = merged(old["metadata"], changes["metadata"])
     if changes.get("tool_resources"):

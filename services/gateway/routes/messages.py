@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
 from services.gateway.announcer import Announcer
+from services.gateway.attachments import attach
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
-from services.gateway.lookup import check_files, find_message, find_thread
+from services.gateway.lookup import check_named, find_message, find_thread
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
@@ -41,9 +42,10 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
         thread_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
     ) -> JSONResponse:
         body = await read_body(request, caller.version, CreateMessageV1, CreateMessage)
-        await find_thread(stores, caller, thread_id)
-        check_files(body.file_ids_named())
+        thread = await find_thread(stores, caller, thread_id)
+        await check_named(stores, caller, messages=[body])
         await require_unlocked(stores, thread_id)
+        await attach(stores, caller, thread, [body])
         [message] = await add_messages(stores, caller, thread_id, [body])
         await withdraw_if_late(stores, message)
         announcer.message_changed(message)

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from services.gateway.announcer import Announcer
+from services.gateway.attachments import attach, new_resources
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, STREAM, operation
-from services.gateway.lookup import check_files, check_resources, find_assistant, find_run, find_thread
+from services.gateway.lookup import check_named, find_assistant, find_run, find_thread
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
@@ -22,7 +23,6 @@ from services.gateway.stores.all import Stores
 from services.gateway.stream.streams import Streams
 from services.gateway.thread_creation import create_thread
 from services.gateway.wire.includes import check_includes
-from services.gateway.wire.messages import files_in
 from services.gateway.wire.objects import ListAnswer, RunObject
 from services.gateway.wire.runs import (
     CreateRun,
@@ -57,11 +57,14 @@ class RunRoutes:
 
     async def create(self, request: Request, thread_id: str, caller: Caller) -> Response:
         body = await read_body(request, caller.version, CreateRunV1, CreateRun)
-        await find_thread(self.stores, caller, thread_id)
+        thread = await find_thread(self.stores, caller, thread_id)
         assistant = await find_assistant(self.stores, caller, body.assistant_id)
         await require_idle(self.stores, thread_id)
-        check_files(files_in(body.messages()))
-        settings = joined_instructions(body.settings(assistant), body.additional_instructions)
+        await check_named(self.stores, caller, messages=body.messages())
+        thread = await attach(self.stores, caller, thread, body.messages())
+        settings = joined_instructions(
+            body.settings(assistant, thread["tool_resources"]), body.additional_instructions
+        )
         run = new_run(body, settings, thread_id, caller, self._settings.run_expiry_s)
         await require_input(self.stores, caller, run, body.messages())
         messages = await add_messages(self.stores, caller, thread_id, body.messages())
@@ -71,12 +74,13 @@ class RunRoutes:
         body = await read_body(request, caller.version, CreateThreadAndRunV1, CreateThreadAndRun)
         assistant = await find_assistant(self.stores, caller, body.assistant_id)
         new_thread = body.new_thread()
-        check_files(new_thread.file_ids_named())
-        check_resources(new_thread.resources())
-        check_resources(body.resources())
-        run = new_run(body, body.settings(assistant), "", caller, self._settings.run_expiry_s)
+        said = [new_thread.resources(), body.resources()]
+        await check_named(self.stores, caller, messages=new_thread.messages or (), resources=said)
+        resources = new_resources(new_thread, body.resources(), caller)
+        settings = body.settings(assistant, resources)
+        run = new_run(body, settings, "", caller, self._settings.run_expiry_s)
         await require_input(self.stores, caller, run, new_thread.messages or [])
-        thread, messages = await create_thread(self.stores, caller, new_thread, body.resources())
+        thread, messages = await create_thread(self.stores, caller, new_thread, resources)
         run = run.evolve(thread_id=thread["_id"])
         first = [("thread.created", thread_view(thread))]
         return await self._start(run, messages, caller, stream=body.stream or False, first=first)

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from services.gateway.announcer import Announcer
+from services.gateway.attachments import new_resources
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
-from services.gateway.lookup import check_files, check_resources, find_thread, missing
+from services.gateway.lookup import check_named, find_thread, missing
 from services.gateway.metadata import merged
 from services.gateway.routes import answers
 from services.gateway.run_changes import cancel
@@ -40,9 +41,8 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
     @router.post("", response_model=ThreadObject, openapi_extra=operation(CreateThread, CreateThreadV1))
     async def create_thread(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         body = await read_body(request, caller.version, CreateThreadV1, CreateThread)
-        check_files(body.file_ids_named())
-        check_resources(body.resources())
-        thread, messages = await create(stores, caller, body)
+        await check_named(stores, caller, messages=body.messages or (), resources=[body.resources()])
+        thread, messages = await create(stores, caller, body, new_resources(body, None, caller))
         for message in messages:
             announcer.message_changed(message)
         return answers.one(thread_view(thread), caller)
@@ -62,7 +62,7 @@ def _add_reading_and_changes(router: APIRouter, stores: Stores, announcer: Annou
         thread_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
     ) -> JSONResponse:
         body = await read_body(request, caller.version, ModifyThreadV1, ModifyThread)
-        check_resources(body.resources())
+        await check_named(stores, caller, resources=[body.resources()])
         found = await threads.change(caller.project_id, thread_id, lambda old: changed(old, body))
         if found is None:
             raise missing("thread", thread_id)

@@ -6,6 +6,7 @@ from typing import Self
 from services.gateway.stores.assistants import AssistantStore
 from services.gateway.stores.threads import ThreadStore
 from shared.stores.database import Database
+from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 
@@ -16,11 +17,12 @@ class Stores:
     threads: ThreadStore
     messages: MessageStore
     runs: RunStore
+    files: FileStore
 
     @classmethod
     def of(cls, db: Database) -> Self:
-        return cls(AssistantStore(db), ThreadStore(db), MessageStore(db), RunStore(db))
+        return cls(AssistantStore(db), ThreadStore(db), MessageStore(db), RunStore(db), FileStore(db))
 
     async def create_indexes(self) -> None:
-        for store in (self.assistants, self.threads, self.messages, self.runs):
+        for store in (self.assistants, self.threads, self.messages, self.runs, self.files):
             await store.create_indexes()

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable
 
-from services.gateway.stores.owned import OwnedStore
+from services.gateway.stores.owned import CODE_FILES, OwnedStore
 from shared.runs.model import Json
-from shared.stores.database import Database, Document
+from shared.stores.database import ASCENDING, Database, Document
 from shared.stores.page import PageQuery, find_page
 
+V1_FILES = "files.id"
 AS_TEXT = ("tools", "response_format")  # JSON Schemas have names that MongoDB keeps for itself, like $ref
 
 
@@ -18,6 +19,8 @@ class AssistantStore:
 
     async def create_indexes(self) -> None:
         await self._owned.create_indexes()
+        for files in (V1_FILES, CODE_FILES):
+            await self._assistants.create_index([("project_id", ASCENDING), (files, ASCENDING)])
 
     async def add(self, assistant: Json) -> None:
         await self._owned.add(_packed(assistant))
@@ -38,6 +41,11 @@ class AssistantStore:
             project_id, assistant_id, lambda before: _packed(step(_unpacked(before)))
         )
         return _unpacked(found) if found else None
+
+    async def forget_file(self, project_id: str, file_id: str) -> None:
+        """No assistant names the file any more."""
+        await self._owned.pull(project_id, CODE_FILES, file_id)
+        await self._owned.pull(project_id, V1_FILES, file_id)
 
     async def delete(self, project_id: str, assistant_id: str) -> bool:
         return await self._owned.delete(project_id, assistant_id)

@@ -8,6 +8,7 @@ from shared.runs.model import Json
 from shared.stores.database import ASCENDING, Collection, Document
 
 MAX_TRIES = 8
+CODE_FILES = "tool_resources.code_interpreter.file_ids"
 
 
 class OwnedStore:
@@ -44,6 +45,14 @@ class OwnedStore:
             if result.matched_count:
                 return {**before, **changes}
         raise Stale(object_id)
+
+    async def pull(self, project_id: str, path: str, value: str) -> None:
+        """Take ``value`` out of every list at ``path``; with ``list.id`` what has it as its ``id``."""
+        objects = path.endswith(".id")
+        out = {path.removesuffix(".id"): {"id": value}} if objects else {path: value}
+        await self._objects.update_many(
+            {"project_id": project_id, path: value}, {"$pull": out, "$inc": {"version": 1}}
+        )
 
     async def delete(self, project_id: str, object_id: str) -> bool:
         """Leave nothing but the place in the list; whether there was something to delete."""

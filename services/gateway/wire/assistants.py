@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from services.gateway.version import Version
 from services.gateway.wire.fields import (
     Metadata,
     MetadataV1,
@@ -15,7 +16,7 @@ from services.gateway.wire.fields import (
     TopP,
     stored_format,
 )
-from services.gateway.wire.resources import NewToolResources, ToolResources
+from services.gateway.wire.resources import MOST_FILES, NewToolResources, ToolResources
 from services.gateway.wire.tools import Tool, ToolV1, ToolV2
 from shared.runs.model import Json
 
@@ -25,6 +26,7 @@ DEFAULTS: Json = {
     "description": None,
     "instructions": None,
     "tools": [],
+    "files": [],  # v1: {id, at}, in the order of their attachment
     "tool_resources": {},
     "metadata": {},
     "temperature": None,
@@ -59,8 +61,9 @@ class AssistantFields(RequestBody):
             changes.pop("metadata", None)  # null changes nothing here
         return changes
 
-    def file_ids_named(self) -> list[str]:
-        return []
+    def file_ids_named(self) -> list[str] | None:
+        """v1: the files of the assistant, all of them; None: as they are."""
+        return None
 
     def resources(self) -> ToolResources | None:
         return None
@@ -68,11 +71,11 @@ class AssistantFields(RequestBody):
 
 class ModifyAssistantV1(AssistantFields):
     tools: list[ToolV1] | None = Field(None, max_length=MOST_TOOLS)
-    file_ids: list[str] | None = Field(None, max_length=20)
+    file_ids: list[str] | None = Field(None, max_length=MOST_FILES)
     metadata: MetadataV1 | None = None
 
-    def file_ids_named(self) -> list[str]:
-        return self.file_ids or []
+    def file_ids_named(self) -> list[str] | None:
+        return self.file_ids or [] if "file_ids" in self.model_fields_set else None
 
 
 class CreateAssistantV1(ModifyAssistantV1):
@@ -90,9 +93,6 @@ class ModifyAssistant(AssistantFields):
             changes["tool_resources"] = self.tool_resources.stored()
         return changes
 
-    def file_ids_named(self) -> list[str]:
-        return list(self.tool_resources.file_ids()) if self.tool_resources else []
-
     def resources(self) -> ToolResources | None:
         return self.tool_resources
 
@@ -102,9 +102,24 @@ class CreateAssistant(ModifyAssistant):
     tool_resources: NewToolResources | None = None
 
 
-def assistant_view(stored: Json) -> Json:
-    """The v2 object of a stored assistant."""
+class AttachFile(RequestBody):
+    file_id: str
+
+
+def assistant_file_view(stored: Json, file: Json) -> Json:
+    """The v1 object of a ``file`` of a stored assistant."""
     return {
+        "id": file["id"],
+        "object": "assistant.file",
+        "created_at": file["at"],
+        "assistant_id": stored["_id"],
+    }
+
+
+def assistant_view(stored: Json, version: Version = Version.V2) -> Json:
+    """The v2 object of a stored assistant; with its v1 files for a client that knows those."""
+    v1 = {"file_ids": [file["id"] for file in stored.get("files", ())]} if version is Version.V1 else {}
+    return v1 | {
         "id": stored["_id"],
         "object": "assistant",
         "created_at": stored["created_at"],

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from services.gateway.wire.fields import LONGEST_TEXT, Metadata, MetadataV1, RequestBody, Text, refusal
+from services.gateway.wire.files import IMAGE_ENDINGS
 from shared.runs.model import Json
 
-IMAGE_ENDINGS = (".jpeg", ".jpg", ".png", ".gif", ".webp")
+CODE_INTERPRETER, FILE_SEARCH = "code_interpreter", "file_search"
 Detail: TypeAlias = Literal["auto", "low", "high"]
 WholeText: TypeAlias = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 
@@ -26,8 +27,16 @@ class CreateMessageFields(RequestBody):
         """The content as the v2 API shows it."""
         raise NotImplementedError
 
-    def file_ids_named(self) -> list[str]:
+    def stored_attachments(self) -> list[Json]:
+        """The files that come with it, as the v2 API shows them."""
         raise NotImplementedError
+
+    def image_ids(self) -> list[str]:
+        """The files that are part of the content."""
+        return []
+
+    def file_ids_named(self) -> list[str]:
+        return [each["file_id"] for each in self.stored_attachments()] + self.image_ids()
 
 
 class CreateMessageV1(CreateMessageFields):
@@ -38,8 +47,10 @@ class CreateMessageV1(CreateMessageFields):
     def parts(self) -> list[Json]:
         return [text_part(self.content)]
 
-    def file_ids_named(self) -> list[str]:
-        return self.file_ids or []
+    def stored_attachments(self) -> list[Json]:
+        """In v1 a file is for every tool."""
+        tools = [{"type": tool} for tool in (CODE_INTERPRETER, FILE_SEARCH)]
+        return [{"file_id": file_id, "tools": tools} for file_id in dict.fromkeys(self.file_ids or ())]
 
 
 class TextPart(RequestBody):
@@ -122,10 +133,15 @@ class CreateMessage(CreateMessageFields):
             return [text_part(self.content)]
         return [part.stored() for part in self.content]
 
-    def file_ids_named(self) -> list[str]:
+    def stored_attachments(self) -> list[Json]:
+        return [
+            {"file_id": each.file_id, "tools": [{"type": tool.type} for tool in each.tools or ()]}
+            for each in self.attachments or ()
+        ]
+
+    def image_ids(self) -> list[str]:
         parts = [] if isinstance(self.content, str) else self.content
-        images = [part.image_file.file_id for part in parts if isinstance(part, ImageFilePart)]
-        return [attachment.file_id for attachment in self.attachments or []] + images
+        return [part.image_file.file_id for part in parts if isinstance(part, ImageFilePart)]
 
 
 class ModifyMessageV1(RequestBody):
@@ -151,10 +167,30 @@ def new_message(body: CreateMessageFields, message_id: str, thread_id: str, now:
         "completed_at": now,
         "role": body.role,
         "content": body.parts(),
-        "attachments": [],
+        "attachments": body.stored_attachments(),
         "metadata": body.metadata or {},
     }
 
 
 def files_in(messages: Sequence[CreateMessageFields]) -> list[str]:
     return [file_id for message in messages for file_id in message.file_ids_named()]
+
+
+def files_for_code(messages: Sequence[CreateMessageFields]) -> list[str]:
+    """The files that come with ``messages`` for the code interpreter, each once."""
+    attached = (each for message in messages for each in message.stored_attachments())
+    usable = (each["file_id"] for each in attached if {"type": CODE_INTERPRETER} in each["tools"])
+    return list(dict.fromkeys(usable))
+
+
+def message_files(stored: Json) -> list[Json]:
+    """The v1 objects of what came with a stored message."""
+    return [
+        {
+            "id": file_id,
+            "object": "thread.message.file",
+            "created_at": stored["created_at"],
+            "message_id": stored["_id"],
+        }
+        for file_id in dict.fromkeys(each["file_id"] for each in stored["attachments"])
+    ]

@@ -44,6 +44,62 @@ class MessageDeleted(Answer):
     deleted: Literal[True]
 
 
+class FileObject(Answer):
+    object: Literal["file"]
+    id: str
+    purpose: str
+    filename: str
+    bytes: int
+    created_at: int
+    expires_at: int | None
+    status: Literal["uploaded", "processed", "error"]
+    status_details: str | None
+
+
+class FileDeleted(Answer):
+    object: Literal["file"]
+    deleted: Literal[True]
+    id: str
+
+
+class ModelObject(Answer):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(Answer):
+    object: Literal["list"]
+    data: list[ModelObject]
+
+
+class ModelDeleted(Answer):
+    id: str
+    object: Literal["model"]
+    deleted: Literal[True]
+
+
+class AssistantFileObject(Answer):
+    id: str
+    object: Literal["assistant.file"]
+    created_at: int
+    assistant_id: str
+
+
+class AssistantFileDeleted(Answer):
+    id: str
+    object: Literal["assistant.file.deleted"]
+    deleted: Literal[True]
+
+
+class MessageFileObject(Answer):
+    id: str
+    object: Literal["thread.message.file"]
+    created_at: int
+    message_id: str
+
+
 class AssistantObject(Answer):
     id: str
     object: Literal["assistant"]

@@ -1,6 +1,6 @@
 """What the tools may work on: files and vector stores of an assistant, a thread or a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
@@ -54,6 +54,32 @@ class ToolResources(RequestBody):
 
     def helpers(self) -> list[VectorStoreHelper]:
         return []
+
+
+def with_code_files(resources: Json, file_ids: Sequence[str]) -> Json:
+    """Return ``resources`` with ``file_ids`` for the code interpreter added."""
+    if not file_ids:
+        return resources
+    both = [*code_files(resources), *file_ids]
+    return resources | {"code_interpreter": {"file_ids": list(dict.fromkeys(both))}}
+
+
+def code_files(resources: Json) -> list[str]:
+    files: list[str] = resources.get("code_interpreter", {}).get("file_ids", [])
+    return files
+
+
+def joined(one: Json, other: Json) -> Json:
+    """Return what both hold, for each tool: what a run may work on."""
+    both: Json = {}
+    for tool in dict.fromkeys((*one, *other)):
+        lists = [resources.get(tool, {}) for resources in (one, other)]
+        names = dict.fromkeys(name for each in lists for name in each)
+        both[tool] = {
+            name: list(dict.fromkeys(member for each in lists for member in each.get(name, ())))
+            for name in names
+        }
+    return both
 
 
 class NewToolResources(ToolResources):

@@ -18,7 +18,7 @@ from services.gateway.wire.fields import (
     stored_format,
 )
 from services.gateway.wire.messages import CreateMessage, CreateMessageFields, CreateMessageV1
-from services.gateway.wire.resources import ToolResources
+from services.gateway.wire.resources import ToolResources, joined
 from services.gateway.wire.threads import CreateThread, CreateThreadFields, CreateThreadV1
 from services.gateway.wire.tools import Tool, ToolChoiceV1, ToolChoiceV2, ToolV1, ToolV2, stored_choice
 from shared.runs.model import Json, Settings
@@ -46,8 +46,8 @@ class RunFields(RequestBody):
     tool_choice: Any = None
     response_format: ResponseFormat | None = None
 
-    def settings(self, assistant: Json) -> Settings:
-        """What the run copies: the assistant's, unless the request says otherwise."""
+    def settings(self, assistant: Json, thread_resources: Json | None = None) -> Settings:
+        """What the run copies: the assistant's, unless the request says otherwise; the files of both."""
         copied = {name: assistant[name] for name in ("model", "instructions", "temperature", "top_p")}
         copied |= {name: assistant[name] for name in ("tools", "response_format", "reasoning_effort")}
         given = {name: value for name, value in self.given().items() if name in Settings.model_fields}
@@ -60,6 +60,7 @@ class RunFields(RequestBody):
         if self.truncation_strategy is not None:
             given["truncation_strategy"] = self.truncation_strategy.model_dump()
         resources = resources_view({**assistant, **given, "tool_resources": assistant["tool_resources"]})
+        resources = joined(resources, thread_resources or {})
         return Settings.model_validate(copied | given | {"tool_resources": resources})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from services.gateway.wire.fields import Metadata, MetadataV1, RequestBody
-from services.gateway.wire.messages import CreateMessage, CreateMessageFields, CreateMessageV1, files_in
+from services.gateway.wire.messages import CreateMessage, CreateMessageFields, CreateMessageV1
 from services.gateway.wire.resources import NewToolResources, ToolResources
 from shared.runs.model import Json
 
@@ -18,10 +18,6 @@ class CreateThreadFields(RequestBody):
 
     def resources(self) -> ToolResources | None:
         return None
-
-    def file_ids_named(self) -> list[str]:
-        resources = self.resources()
-        return [*files_in(self.messages or []), *(resources.file_ids() if resources else [])]
 
 
 class CreateThreadV1(CreateThreadFields):

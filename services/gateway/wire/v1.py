@@ -32,7 +32,7 @@ def _assistant(obj: Json) -> Json:
     shown = {name: obj[name] for name in order.split()}
     shown["tools"] = [_tool(tool) for tool in obj["tools"]]
     return shown | {
-        "file_ids": [],
+        "file_ids": obj.get("file_ids", []),
         "metadata": obj["metadata"],
         "response_format": obj["response_format"],
     }
@@ -46,7 +46,7 @@ def _message(obj: Json) -> Json:
     order = "id object created_at thread_id status incomplete_details incomplete_at completed_at role"
     return {name: obj[name] for name in order.split()} | {
         "content": _content(obj["content"]),
-        "file_ids": [],
+        "file_ids": list(dict.fromkeys(each["file_id"] for each in obj.get("attachments", ()))),
         "assistant_id": obj["assistant_id"],
         "run_id": obj["run_id"],
         "metadata": obj["metadata"],
@@ -58,7 +58,7 @@ def _run(obj: Json) -> Json:
     shown: Json = {}
     for name, value in obj.items():
         if name == "tool_resources":
-            shown["file_ids"] = []
+            shown["file_ids"] = value.get("code_interpreter", {}).get("file_ids", [])
         elif name not in unknown:
             shown[name] = value
     if obj["status"] == "incomplete":
