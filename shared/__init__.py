@@ -11,7 +11,6 @@
 ``kafka``               topics made, brokers built, failed records set aside
 ``settings``, ``logs``  what every service reads and writes alike
 ``ids``, ``errors``     names of objects, and of what goes wrong
-``tokens``              proof that a tool result answers a call of ours
 ``backoff``             how long to wait before trying again
 ======================  ====================================================
 

@@ -35,7 +35,7 @@ def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
         client_id=client_id,
         acks="all",
         middlewares=[on_failure],
-        logger=logging.getLogger("faststream"),
+        logger=logging.getLogger("records"),
         log_level=logging.DEBUG,
         graceful_timeout=0.5,
     )

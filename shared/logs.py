@@ -17,6 +17,7 @@ NOISY = (
     "httpx2",
     "openai",
     "pymongo",
+    "records",  # what FastStream says
     "uvicorn.access",
     "matplotlib",
     "docker",
@@ -31,6 +32,8 @@ def configure(service: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    # It warns at each rebalance, which is how a group of workers grows and shrinks.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from services.run_orchestrator.code_argument import CodeArgument
 from services.run_orchestrator.frames import Deltas, call_delta, message_delta
 from services.run_orchestrator.ledger import Ledger
-from services.run_orchestrator.prompt import CODE_INTERPRETER, offered_functions
+from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
+from services.run_orchestrator.tokenizer import about_tokens
 from shared.ids import derived_id
 from shared.runs import facts as f
-from shared.runs.model import Json, ToolCall
+from shared.runs.model import Json, ToolCall, Usage
 
 INCOMPLETE = {"length": "max_completion_tokens", "content_filter": "content_filter"}
 
@@ -41,6 +42,7 @@ class Draft:
 
     ledger: Ledger
     deltas: Deltas
+    prompt: Prompt
     text: str = ""
     calls: dict[int, CallDraft] = field(default_factory=dict)
 
@@ -48,6 +50,15 @@ class Draft:
     def content(self) -> tuple[Json, ...]:
         part = {"type": "text", "text": {"value": self.text, "annotations": []}}
         return (part,) if self.text else ()
+
+    @property
+    def usage(self) -> Usage:
+        """An estimate, for a reply that nobody counted: broken off, or from a server that does not count."""
+        if not self.text and not self.calls:
+            return Usage()
+        written = self.text + "".join(call.arguments for call in self.calls.values())
+        asked = json.dumps(self.prompt, ensure_ascii=False)
+        return Usage(prompt_tokens=about_tokens(asked), completion_tokens=about_tokens(written))
 
     async def take(self, piece: Piece) -> None:
         match piece:
@@ -96,11 +107,12 @@ class Draft:
     async def _take_end(self, end: End) -> None:
         await self.deltas.flush()
         now, epoch = time.time(), self.ledger.epoch
+        usage = end.usage or self.usage
         reason = INCOMPLETE.get(end.reason)
         if self.calls and not reason:
             calls = tuple(draft.call() for draft in self.calls.values())
-            await self.ledger.save(f.CallsMade(epoch, now, calls, end.usage))
+            await self.ledger.save(f.CallsMade(epoch, now, calls, usage))
         elif self.text or reason:
-            await self.ledger.save(f.Answered(epoch, now, self.content, end.usage, reason))
+            await self.ledger.save(f.Answered(epoch, now, self.content, usage, reason))
         else:
             raise FaultyReply("the reply is empty")

@@ -4,6 +4,7 @@ import time
 
 from pydantic import SecretStr
 
+from services.run_orchestrator.call_token import call_token
 from shared.events import CodeRequested
 from shared.publisher import Publisher
 from shared.runs.facts import Settled
@@ -11,7 +12,6 @@ from shared.runs.model import Run
 from shared.runs.rules import advance
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
-from shared.tokens import call_token
 from shared.topics import TOOL_REQUESTS_CODE
 
 

@@ -12,6 +12,7 @@ from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
 from shared import logs, topics
@@ -21,7 +22,6 @@ from shared.runs.facts import ToolAnswered
 from shared.runs.model import Run
 from shared.runs.rules import advance
 from shared.stores.runs import RunStore
-from shared.tokens import call_token
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=BaseModel)

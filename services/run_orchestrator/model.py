@@ -24,6 +24,7 @@ class Model:
 
     def __init__(self, settings: Settings) -> None:
         self._aliases = settings.model_aliases
+        self._windows = settings.model_windows
         self._silence_s = settings.model_silence_s
         self._client = AsyncOpenAI(
             base_url=str(settings.model_url),
@@ -35,6 +36,10 @@ class Model:
     def served_name(self, model: str) -> str:
         """Return what the server calls the ``model`` that a client asked for."""
         return self._aliases.get(model) or self._aliases.get(ANY) or model
+
+    def window(self, model: str) -> int:
+        """Return the tokens that the ``model`` takes, prompt and reply together."""
+        return self._windows.get(model) or self._windows.get(self.served_name(model)) or self._windows[ANY]
 
     async def stream(self, model: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Yield the reply piece by piece; its ``End`` comes last, always.
@@ -62,7 +67,7 @@ class Model:
             raise _trouble(error) from error
         if reason is None:
             raise FaultyReply("the reply broke off")
-        yield End(reason, usage or Usage())
+        yield End(reason, usage)
 
     async def _next(self, reader: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
         async with asyncio.timeout(self._silence_s):

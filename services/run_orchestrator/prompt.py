@@ -58,11 +58,6 @@ def completion_budget(run: Run) -> int | None:
     return None if most is None else max(most - run.used.completion_tokens, 0)
 
 
-def prompt_budget_used_up(run: Run) -> bool:
-    most = run.settings.max_prompt_tokens
-    return most is not None and run.used.prompt_tokens >= most
-
-
 def offered_functions(run: Run) -> set[str]:
     """The names that the model may call."""
     return {tool["function"]["name"] for tool in _tools(run).get("tools", ())}

@@ -1,6 +1,6 @@
 """What a model's reply is made of, and what can be wrong with one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from shared.runs.model import ErrorCode, Usage
@@ -25,7 +25,7 @@ class CallPiece:
 @dataclass(frozen=True)
 class End:
     reason: str  # as in the chat-completions protocol: stop, length, tool_calls, content_filter
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage | None = None  # None: the server did not count
 
 
 Piece: TypeAlias = Text | CallPiece | End

@@ -6,6 +6,14 @@ from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, mode
 
 from shared.settings import ServiceSettings
 
+WINDOWS = {
+    "gpt-3.5-turbo": 16_385,
+    "gpt-3.5-turbo-1106": 16_385,
+    "gpt-4": 8_192,
+    "gpt-4-1106-preview": 128_000,
+    "*": 128_000,
+}
+
 
 class Settings(ServiceSettings):
     port: PositiveInt = 8081
@@ -14,6 +22,8 @@ class Settings(ServiceSettings):
     model_api_key: SecretStr = SecretStr("")
     # what a client asks for -> what the server has; "*" stands for every other name
     model_aliases: dict[str, str] = Field(default_factory=dict)
+    # tokens that a model takes, prompt and reply together, by the name asked for or the server's; "*": others
+    model_windows: dict[str, PositiveInt] = Field(default_factory=lambda: dict(WINDOWS))
     model_silence_s: PositiveFloat = 120.0  # a model that sends nothing for this long is given up
     model_tries: PositiveInt = 4  # of one turn, while the replies are faulty or refused
 
@@ -26,4 +36,10 @@ class Settings(ServiceSettings):
     def _renew_well_before_expiry(self) -> Self:
         if self.heartbeat_s * 2 > self.lease_s:
             raise ValueError("heartbeat_s must be at most half of lease_s: allow one slow renewal")
+        return self
+
+    @model_validator(mode="after")
+    def _know_a_window_for_every_model(self) -> Self:
+        if "*" not in self.model_windows:
+            raise ValueError('model_windows needs an entry "*" for the models that it does not name')
         return self

@@ -5,19 +5,20 @@ import logging
 import time
 from contextlib import aclosing
 
+from services.run_orchestrator.context import PromptBudgetUsedUp, keep_first, room_for, select
 from services.run_orchestrator.draft import Draft
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.frames import Deltas
 from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
 from services.run_orchestrator.model import Model
-from services.run_orchestrator.prompt import build_prompt, completion_budget, prompt_budget_used_up
+from services.run_orchestrator.prompt import build_prompt, completion_budget
 from services.run_orchestrator.replies import ModelTrouble
 from shared.backoff import backoff_s
 from shared.publisher import Publisher
 from shared.runs import facts as f
 from shared.runs.model import Run, Usage
 from shared.runs.rules import SORRY
-from shared.stores.database import PyMongoError
+from shared.stores.database import Document, PyMongoError
 from shared.stores.messages import MessageStore
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Turn:
         self._follow_up = follow_up
         self._tries = tries
         self._deltas = Deltas(publisher)
-        self._draft = Draft(ledger, self._deltas)
+        self._draft = Draft(ledger, self._deltas, {})
 
     async def work(self) -> None:
         """Never raises, but for cancellation of the task: then the run is still ours, and unfinished."""
@@ -63,7 +64,9 @@ class Turn:
 
     async def stop(self) -> None:
         """The run is to be cancelled, and nobody reads from the model any more."""
-        await self._conclude(f.Stopped(self._ledger.epoch, time.time(), self._draft.content))
+        await self._conclude(
+            f.Stopped(self._ledger.epoch, time.time(), self._draft.content, self._draft.usage)
+        )
 
     async def release(self) -> Run:
         """Give the unfinished run to whoever wants it."""
@@ -79,15 +82,14 @@ class Turn:
         if completion_budget(run) == 0:
             await self._conclude(self._out_of("max_completion_tokens"))
             return
-        if prompt_budget_used_up(run):
+        try:
+            self._draft.prompt = build_prompt(run, await self._thread(run))
+        except PromptBudgetUsedUp:
             await self._conclude(self._out_of("max_prompt_tokens"))
             return
-        limit = run.settings.truncation_strategy.get("last_messages")
-        thread = await self._messages.context(run.thread_id, upto=run.input_upto, limit=limit)
-        prompt = build_prompt(run, thread)
         for failures in range(1, self._tries + 1):
             try:
-                async with aclosing(self._model.stream(run.settings.model, prompt)) as pieces:
+                async with aclosing(self._model.stream(run.settings.model, self._draft.prompt)) as pieces:
                     async for piece in pieces:
                         await self._draft.take(piece)
             except ModelTrouble as trouble:
@@ -98,6 +100,17 @@ class Turn:
                 await self._follow_up.after(self._ledger.run)
                 return
 
+    async def _thread(self, run: Run) -> list[Document]:
+        """The messages that fit. Raises PromptBudgetUsedUp."""
+        room = await room_for(run, self._model.window(run.settings.model))
+        strategy = run.settings.truncation_strategy
+        async with aclosing(self._messages.newest(run.thread_id, upto=run.input_upto)) as newest:
+            kept = await select(newest, room, strategy.get("last_messages"))
+        if not kept or strategy["type"] != "auto":
+            return kept
+        first = await self._messages.first(run.thread_id) if kept[0]["seq"] > 1 else None
+        return await keep_first(kept, first, room) if first else kept
+
     async def _start_over(self, trouble: ModelTrouble, failures: int) -> None:
         wait_s = backoff_s(failures, first_s=RETRY_FIRST_S, most_s=RETRY_MOST_S)
         if trouble.retry_after_s is not None:
@@ -105,26 +118,27 @@ class Turn:
         log.warning("asking the model again", extra={"reason": str(trouble), "wait_s": round(wait_s, 2)})
         await self._deltas.flush()
         await self._ledger.save(f.Restarted(self._ledger.epoch, time.time()))
-        self._draft = Draft(self._ledger, self._deltas)
+        self._draft = Draft(self._ledger, self._deltas, self._draft.prompt)
         await asyncio.sleep(wait_s)
 
     async def _end_early(self, error: Exception) -> None:
         now, epoch = time.time(), self._ledger.epoch
+        written = (self._draft.content, self._draft.usage)
         match error:
             case Fenced():
                 log.warning("the run has another owner; its turn is dropped here")
             case Cancelled():
                 await self.stop()
             case TimeoutError():
-                await self._conclude(f.Expired(now))
+                await self._conclude(f.Expired(now, *written))
             case ModelTrouble():
                 log.warning("the model gave no usable reply", extra={"reason": str(error)})
                 text = SORRY if error.code == "server_error" and error.passing else str(error)
-                await self._conclude(f.Failed(epoch, now, error.code, text, self._draft.content))
+                await self._conclude(f.Failed(epoch, now, error.code, text, *written))
             case PyMongoError():
                 log.error("the store does not answer; the run goes on after its lease", exc_info=error)
             case _:
-                await self._conclude(f.Failed(epoch, now, "server_error", SORRY, self._draft.content))
+                await self._conclude(f.Failed(epoch, now, "server_error", SORRY, *written))
 
     async def _conclude(self, fact: f.Fact) -> None:
         """Save a fact that ends the run, and end it."""

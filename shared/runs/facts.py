@@ -124,7 +124,11 @@ class CancelRequested:
 
 @dataclass(frozen=True)
 class Expired:
+    """``content`` and ``usage`` are what its owner knows of the reply that was cut short."""
+
     now: float
+    content: tuple[Json, ...] = ()
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _answered(run: Run, fact: f.Answered) -> Run:
 
 
 def _failed(run: Run, fact: f.Failed) -> Run:
-    if run.phase not in ("llm", "runnable"):
+    if run.phase != "llm":
         return run
     if run.status == "cancelling":
         return decide(run, Outcome(status="cancelled"), fact.now, fact.content, fact.usage)
@@ -165,7 +165,7 @@ def _expired(run: Run, fact: f.Expired) -> Run:
         return run
     status = "cancelled" if run.status == "cancelling" else "expired"
     outcome = Outcome.model_validate({"status": status})
-    return decide(run.evolve(epoch=run.epoch + 1), outcome, fact.now)
+    return decide(run.evolve(epoch=run.epoch + 1), outcome, fact.now, fact.content, fact.usage)
 
 
 def _settled(run: Run, fact: f.Settled) -> Run:

@@ -4,7 +4,7 @@
 place, so that a cursor on them stays valid. ``live`` marks what lists show.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from shared.errors import Stale
@@ -14,6 +14,7 @@ from shared.stores.database import ASCENDING, Database, Document, DuplicateKeyEr
 from shared.stores.page import PageQuery, find_page
 
 MAX_TRIES = 20
+BATCH = 100
 
 
 class MessageStore:
@@ -76,12 +77,15 @@ class MessageStore:
         query = {"thread_id": thread_id, "live": True, "role": "user"}
         return await self._messages.find_one(query, {"_id": True}) is not None
 
-    async def context(self, thread_id: str, *, upto: int, limit: int | None = None) -> list[Document]:
-        """Return the thread's completed messages up to ``upto``, oldest first; the last ``limit`` of them."""
+    async def newest(self, thread_id: str, *, upto: int) -> AsyncGenerator[Document, None]:
+        """Yield the thread's messages that have content, the one at ``upto`` first, back to the oldest."""
         query = {"thread_id": thread_id, "live": True, "seq": {"$lte": upto}}
-        found = self._messages.find(query).sort("seq", -1).limit(limit or 0)
-        messages = [message async for message in found]
-        return [message for message in reversed(messages) if message["content"]]
+        async for message in self._messages.find(query).sort("seq", -1).batch_size(BATCH):
+            if message["content"]:
+                yield message
+
+    async def first(self, thread_id: str) -> Document | None:
+        return await self._messages.find_one({"thread_id": thread_id, "live": True}, sort=[("seq", 1)])
 
     async def set_metadata(self, message_id: str, metadata: dict[str, str]) -> None:
         await self._messages.update_one({"_id": message_id}, {"$set": {"metadata": metadata}})
@@ -111,8 +115,8 @@ class MessageStore:
             try:
                 await self._messages.insert_one(placed)
             except DuplicateKeyError:
-                if await self._messages.find_one({"_id": document["_id"]}, {"_id": True}):
-                    return placed  # a repeat of the same write
+                if earlier := await self._messages.find_one({"_id": document["_id"]}):
+                    return earlier  # a repeat of the same write
                 continue  # somebody else took the place
             return placed
         raise Stale(f"could not append to {thread_id}")

@@ -31,7 +31,6 @@ THE_DRIVER = "shared/stores/database.py"
 
 # Modules of shared that fewer than two services use, and why they may stay.
 ONLY_ONE_USER: dict[str, str] = {
-    "shared.tokens": "only the orchestrator makes and checks tokens: to be moved there",
 }
 
 

@@ -22,6 +22,7 @@ from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from tests.eventually import eventually
 from tests.model_server import ModelServer
+from tests.threads import messages_of
 
 SECRET = SecretStr("secret of the tests")
 CODE_INTERPRETER: m.Json = {"type": "code_interpreter"}
@@ -116,7 +117,7 @@ class Client:
 
     async def texts(self, thread_id: str) -> list[str]:
         """The thread's listed messages, oldest first."""
-        found = await self.messages.context(thread_id, upto=10**6)
+        found = await messages_of(self.messages, thread_id)
         return [message["content"][0]["text"]["value"] for message in found]
 
 

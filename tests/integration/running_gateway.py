@@ -20,6 +20,7 @@ from shared.stores.database import connect
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from tests.processes import free_port
+from tests.threads import messages_of
 
 V1 = {"OpenAI-Beta": "assistants=v1"}
 V2 = {"OpenAI-Beta": "assistants=v2"}
@@ -126,7 +127,7 @@ class Worker:
     async def input_of(self, run_id: str) -> list[str]:
         """Return the ids of the messages that the run may read."""
         run = await self.get(run_id)
-        found = await self._messages.context(run.thread_id, upto=run.input_upto)
+        found = await messages_of(self._messages, run.thread_id, upto=run.input_upto)
         return [message["_id"] for message in found]
 
     async def claim(self, run_id: str) -> Run:

@@ -63,7 +63,7 @@ async def bench(db: Database) -> Bench:
     run = await runs.save(run, after(run, CLAIMED), now=NOW)
     publisher.announced = len(run.events)
     ledger = Ledger(run, runs, messages, publisher)
-    return Bench(runs, messages, publisher, ledger, Draft(ledger, Deltas(publisher)))
+    return Bench(runs, messages, publisher, ledger, Draft(ledger, Deltas(publisher), {}))
 
 
 async def test_a_text_is_told_from_its_beginning_to_its_end(bench: Bench) -> None:

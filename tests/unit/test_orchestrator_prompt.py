@@ -10,7 +10,6 @@ from services.run_orchestrator.prompt import (
     build_prompt,
     completion_budget,
     offered_functions,
-    prompt_budget_used_up,
 )
 from shared.runs import facts as f
 from shared.runs.model import Json, Run
@@ -179,9 +178,6 @@ def test_a_budget_shrinks_with_what_was_used() -> None:
     assert completion_budget(configured(used)) is None
     assert completion_budget(configured(used, max_completion_tokens=10)) == 7
     assert completion_budget(configured(used, max_completion_tokens=2)) == 0
-    assert not prompt_budget_used_up(configured(used))
-    assert not prompt_budget_used_up(configured(used, max_prompt_tokens=8))
-    assert prompt_budget_used_up(configured(used, max_prompt_tokens=7))
 
 
 def test_a_prompt_is_the_same_whoever_builds_it() -> None:

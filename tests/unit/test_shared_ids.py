@@ -5,9 +5,9 @@ import re
 import pytest
 from pydantic import SecretStr
 
+from services.run_orchestrator.call_token import call_token
 from shared.backoff import backoff_s
 from shared.ids import derived_id, new_id, new_sequence
-from shared.tokens import call_token
 
 
 @pytest.mark.parametrize("made", [new_id("run"), derived_id("run", "thread_1", 3)])

@@ -7,6 +7,7 @@ from shared.runs.model import Json
 from shared.stores.database import Database
 from shared.stores.messages import MessageStore
 from shared.stores.page import PageQuery
+from tests.threads import messages_of
 from tests.unit.run_samples import ANSWERED, NOW, TEXT, WRITING, after
 
 
@@ -64,7 +65,7 @@ async def test_a_step_grows_into_its_message(db: Database) -> None:
     run = after(WRITING, ANSWERED)
     await store.write_step(run, run.steps[0])
     assert await listed(store) == [step.message_id, "msg_later"]
-    assert [m["_id"] for m in await store.context("thread_1", upto=10)] == [step.message_id, "msg_later"]
+    assert [m["_id"] for m in await messages_of(store, "thread_1", upto=10)] == [step.message_id, "msg_later"]
 
 
 async def test_a_superseded_draft_is_not_listed_but_found_by_its_id(db: Database) -> None:
@@ -102,9 +103,9 @@ async def test_a_run_reads_the_thread_up_to_its_start(db: Database) -> None:
     store = await opened(db)
     await add(store, "a", "b", "c", "d")
     await store.delete("b", at=NOW)
-    assert [m["_id"] for m in await store.context("thread_1", upto=3)] == ["a", "c"]
-    assert [m["_id"] for m in await store.context("thread_1", upto=4, limit=2)] == ["c", "d"]
-    assert await store.context("thread_2", upto=9) == []
+    assert [m["_id"] for m in await messages_of(store, "thread_1", upto=3)] == ["a", "c"]
+    assert [m["_id"] for m in (await messages_of(store, "thread_1", upto=4))[-2:]] == ["c", "d"]
+    assert await messages_of(store, "thread_2", upto=9) == []
 
 
 async def test_what_clients_did_is_unpublished_until_it_was_told(db: Database) -> None:

@@ -1,0 +1,9 @@
+"""Looking at a thread's messages as the store has them."""
+
+from shared.stores.database import Document
+from shared.stores.messages import MessageStore
+
+
+async def messages_of(store: MessageStore, thread_id: str, *, upto: int = 10**6) -> list[Document]:
+    """The listed messages with content, oldest first."""
+    return [message async for message in store.newest(thread_id, upto=upto)][::-1]
