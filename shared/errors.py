@@ -4,6 +4,7 @@
   - InvalidRequest     the client's request cannot be served as it is        (HTTP 400)
   - NotFound           the client named something that is not there          (HTTP 404)
   - Unauthorized       no key, or a wrong one                                (HTTP 401)
+  - Forbidden          a key that may not do this                           (HTTP 403)
   - Unavailable        the store is away; try again                          (HTTP 503)
   - Stale              somebody else changed the same document first         (never answered)
 """
@@ -38,6 +39,11 @@ class NotFound(ServiceError):
 
 class Unauthorized(ServiceError):
     status = 401
+    type = "invalid_request_error"
+
+
+class Forbidden(ServiceError):
+    status = 403
     type = "invalid_request_error"
 
 

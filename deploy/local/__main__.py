@@ -20,6 +20,10 @@ def main() -> None:
                 sys.exit(asyncio.run(demo(options)))
             except KeyboardInterrupt:
                 sys.exit(130)
+        case "keys":
+            from deploy.local.keys import keys  # with the store's driver, which takes long to import
+
+            sys.exit(asyncio.run(keys(options, os.environ)))
         case "version":
             sys.stdout.write(f"threadmill {importlib.metadata.version('threadmill')}\n")
 

@@ -21,6 +21,7 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Names
     demo = commands.add_parser("demo", help="hold a short conversation with a running server")
     demo.add_argument("--base-url", metavar="URL", help="default: of the server that runs on the data folder")
     _add_access(demo, environ)
+    _add_keys(commands.add_parser("keys", help="make, show and revoke API keys", description=KEYS))
     commands.add_parser("version", help="print the version")
     return parser.parse_args(arguments)
 
@@ -70,9 +71,45 @@ def _add_access(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
         default=environ.get("THREADMILL_API_KEY", ""),
         help="the key of the API (default: $THREADMILL_API_KEY, else the one kept in the data folder)",
     )
+    _add_data(parser)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="the data folder (%(default)s)"
     )
+
+
+KEYS = """API keys in the store, each for one project. Without --mongo, of the server that runs on the data
+folder. The pepper that keys are stored with is $THREADMILL_KEY_PEPPER, else the one in the data folder."""
+
+
+def _add_keys(keys: argparse.ArgumentParser) -> None:
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key, and print it once")
+    create.add_argument("--project", default="default", help="whose objects it opens (%(default)s)")
+    create.add_argument("--name", default="", help="what you call it")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=("read", "write", "admin"),
+        help="what it may (repeatable; default: read and write)",
+    )
+    create.add_argument("--expires-in-days", type=_count, metavar="N", help="(default: never)")
+    for name in ("requests-per-minute", "tokens-per-minute", "concurrent-runs"):
+        create.add_argument(f"--{name}", type=_count, metavar="N", help="0: no limit (default: the server's)")
+    revoke = actions.add_parser("revoke", help="let a key open nothing any more")
+    revoke.add_argument("kid", metavar="KID", help="as `list` shows it")
+    for action in (create, actions.add_parser("list", help="show all keys"), revoke):
+        action.add_argument("--mongo", metavar="URL", help="the MongoDB of the server")
+        action.add_argument("--database", default="threadmill", help="in that MongoDB (%(default)s)")
+        _add_data(action)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
 
 
 def _port(text: str) -> int:

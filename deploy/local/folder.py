@@ -24,6 +24,7 @@ class Running:
     pid: int
     base_url: str
     model: str  # whose answers it gives, in words
+    store_url: str = ""  # of the embedded store; empty where a MongoDB was named
 
 
 class DataFolder:
@@ -50,6 +51,21 @@ class DataFolder:
     def call_secret(self) -> str:
         return self._key("call-secret", "")
 
+    def key_pepper(self) -> str:
+        """What the API keys in the store are worth nothing without."""
+        return self._key("key-pepper", "")
+
+    def in_use(self) -> bool:
+        """Whether a launcher runs on this folder now."""
+        try:
+            with (self.path / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def running(self) -> Running | None:
         """Return who said last that it uses this folder; it may have ended since."""
         try:
@@ -58,7 +74,7 @@ class DataFolder:
             return None
 
     @contextmanager
-    def locked(self, base_url: str, model: str) -> Iterator[None]:
+    def locked(self, base_url: str, model: str, store_url: str = "") -> Iterator[None]:
         """Keep others out, and tell them who is in.
 
         The lock is the kernel's: it is gone with this process, however that ends.
@@ -72,7 +88,7 @@ class DataFolder:
             except BlockingIOError:
                 raise FolderInUse(self._describe(self.running())) from None
             lock.truncate(0)
-            json.dump(asdict(Running(os.getpid(), base_url, model)), lock)
+            json.dump(asdict(Running(os.getpid(), base_url, model, store_url)), lock)
             lock.flush()
             yield
 

@@ -15,7 +15,13 @@ STORE, BROKER, MODEL, GATEWAY = "store", "broker", "demo_model", "gateway"
 SERVICES = (GATEWAY, "run_orchestrator", "tool_code")
 
 # What a program must not find in its environment unless it is meant for it.
-SECRETS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "THREADMILL_API_KEY", "THREADMILL_MODEL_API_KEY")
+SECRETS = (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "THREADMILL_API_KEY",
+    "THREADMILL_KEY_PEPPER",
+    "THREADMILL_MODEL_API_KEY",
+)
 
 
 class StoreMissing(Exception):
@@ -87,7 +93,9 @@ def service(name: str, kind: str, host: str, port: int, env: Mapping[str, str]) 
     )
 
 
-def private_env(kind: str, *, api_key: str, model: Model, scratch: Path, sandbox: str) -> dict[str, str]:
+def private_env(
+    kind: str, *, api_key: str, key_pepper: str, model: Model, scratch: Path, sandbox: str
+) -> dict[str, str]:
     """Return what only the service ``kind`` is told."""
     models = {
         "THREADMILL_MODEL_URL": model.url,
@@ -95,7 +103,7 @@ def private_env(kind: str, *, api_key: str, model: Model, scratch: Path, sandbox
         "THREADMILL_MODEL_ALIASES": json.dumps(dict(model.aliases)),
     }
     if kind == GATEWAY:
-        return {"THREADMILL_API_KEY": api_key, **models}
+        return {"THREADMILL_API_KEY": api_key, "THREADMILL_KEY_PEPPER": key_pepper, **models}
     if kind == "run_orchestrator":
         return models
     if kind == "tool_code":

@@ -156,6 +156,7 @@ class Stack:
         own = programs.private_env(
             kind,
             api_key=self.api_key,
+            key_pepper=self._options.environ.get("THREADMILL_KEY_PEPPER") or self._folder.key_pepper(),
             model=self._model,
             scratch=self._folder.scratch / name,
             sandbox=self._options.sandbox,

@@ -6,13 +6,17 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from services.gateway.announcer import Announcer
-from services.gateway.auth import Door, Keys
+from services.gateway.auth import Door, Keys, Limits
 from services.gateway.body import BodyLimit
 from services.gateway.documents import document
 from services.gateway.errors import add_error_handlers
 from services.gateway.file_mentions import places
+from services.gateway.gate import Gate
 from services.gateway.headers import ResponseHeaders
+from services.gateway.idempotency import Idempotency
 from services.gateway.indexes import keep_indexes
+from services.gateway.ledger import Ledger
+from services.gateway.limits import RateLimits
 from services.gateway.models import Models
 from services.gateway.routes import (
     assistant_files,
@@ -45,12 +49,13 @@ def build_app(settings: Settings) -> FastAPI:
     storage = storage_for(settings, db)
     library = Library(stores.files, storage, places(stores))
     served = Models(settings)
-    door = Door(Keys(settings.api_key.get_secret_value()))
+    door = Door()
+    ledger = Ledger(stores.requests)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeping = in_background(library.keep_swept())
-        async with keep_indexes(stores), announcer, streams, storage, served, sweeping:
+        async with keep_indexes(stores), announcer, streams, storage, served, sweeping, ledger:
             yield
         db.client.close()
 
@@ -63,6 +68,7 @@ def build_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.end_streams = streams.end_all
     api = APIRouter()
     for router in (
         runs.build_router(stores, announcer, streams, door, settings),  # /threads/runs before /threads/{id}
@@ -80,7 +86,24 @@ def build_app(settings: Settings) -> FastAPI:
     app.include_router(health.build_router(db, announcer))
     app.include_router(api, include_in_schema=False)  # for clients whose base URL is the bare root
     add_error_handlers(app)
+    # the last one added is the first that a request meets
+    app.add_middleware(Idempotency, ledger=ledger)
+    app.add_middleware(RateLimits, usage=stores.usage)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Gate, keys=keys_of(settings, stores))
     app.add_middleware(ResponseHeaders)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
+
+
+def keys_of(settings: Settings, stores: Stores) -> Keys:
+    return Keys(
+        settings.api_key.get_secret_value(),
+        store=stores.keys,
+        pepper=settings.key_pepper.get_secret_value(),
+        limits=Limits(
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+            concurrent_runs=settings.concurrent_runs,
+        ),
+    )

@@ -46,18 +46,31 @@ def internal_error(request_id: str) -> JSONResponse:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error on purpose; what is left over is answered in ``headers.py``."""
-    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(ServiceError, _on_known_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(PyMongoError, _on_store_error)
+    app.add_exception_handler(PyMongoError, _on_known_error)
 
 
-async def _on_service_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ServiceError)
+def answer_to(error: ServiceError | PyMongoError) -> JSONResponse:
+    """
+    Raises:
+        PyMongoError: ``error``, if it is none that passes.
+    """
+    if isinstance(error, PyMongoError):
+        if not is_outage(error):
+            raise error
+        log.error("the store is away", extra={"reason": repr(error)[:300]})
+        error = Unavailable(AWAY)
     if isinstance(error, Stale):
         error = Unavailable(BUSY)
-    retry = {"retry-after": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else None
-    return answer(error, retry)
+    retry = {"retry-after": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else {}
+    return answer(error, {**retry, **getattr(error, "headers", {})})
+
+
+async def _on_known_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError | PyMongoError)
+    return answer_to(error)
 
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
@@ -77,11 +90,3 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
         return answer(WrongMethod(f"Not allowed to {method} on {path} {hint}"), error.headers)
     return answer(InvalidRequest(str(error.detail)))
-
-
-async def _on_store_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, PyMongoError)
-    if not is_outage(error):
-        raise error
-    log.error("the store is away", extra={"reason": repr(error)[:300]})
-    return answer(Unavailable(AWAY), {"retry-after": str(RETRY_AFTER_S)})

@@ -11,13 +11,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.auth import ORGANIZATION
+from services.gateway.connections import Connection
 from services.gateway.errors import internal_error
 from shared import logs
 
 log = logging.getLogger(__name__)
 
 API_VERSION = "2020-10-01"
-ORGANIZATION = "threadmill"
 PROBES = ("/livez", "/readyz")
 
 
@@ -32,12 +33,16 @@ class ResponseHeaders:
         began = time.monotonic()
         request_id = f"req_{secrets.token_hex(16)}"
         status = 0
+        scope["connection"] = Connection(scope, receive)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id, began)
+                headers = MutableHeaders(scope=message)
+                _add_headers(headers, request_id, began)
+                if retry := _retry(scope, status):
+                    headers["x-should-retry"] = retry
             await send(message)
 
         with logs.about(request_id=request_id):
@@ -60,6 +65,15 @@ def _add_headers(headers: MutableHeaders, request_id: str, began: float) -> None
     headers["openai-organization"] = ORGANIZATION
     headers["openai-processing-ms"] = str(_elapsed_ms(began))
     headers["access-control-expose-headers"] = "X-Request-ID"
+
+
+def _retry(scope: Scope, status: int) -> str:
+    """What the SDKs are told where they would decide otherwise, or do harm."""
+    if status == 503:
+        return "true"
+    if status >= 500 and scope["method"] == "POST" and "attempt" not in scope:
+        return "false"  # nobody knows what was done, and it would be done again
+    return ""
 
 
 def _log_request(scope: Scope, status: int, began: float) -> None:

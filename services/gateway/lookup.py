@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from services.gateway.auth import Caller
 from services.gateway.stores.all import Stores
+from services.gateway.stores.assistants import AssistantStore
+from services.gateway.stores.threads import ThreadStore
 from services.gateway.wire.files import check_image
 from services.gateway.wire.messages import CreateMessageFields, files_in
 from services.gateway.wire.resources import ToolResources
@@ -18,6 +20,13 @@ async def find_assistant(stores: Stores, caller: Caller, assistant_id: str) -> D
     if found is None:
         raise missing("assistant", assistant_id)
     return found
+
+
+async def made_before(store: AssistantStore | ThreadStore, caller: Caller, prefix: str) -> Document | None:
+    """Return what an earlier try of the same request made, if it came so far."""
+    if not caller.attempt.again:
+        return None
+    return await store.get(caller.project_id, caller.attempt.first_id(prefix))
 
 
 async def find_thread(stores: Stores, caller: Caller, thread_id: str) -> Document:

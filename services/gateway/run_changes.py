@@ -36,6 +36,16 @@ def outputs_of(run: Run, given: Sequence[tuple[str, str]]) -> dict[str, str]:
     return dict(given)
 
 
+def event_before(run: Run, given: Sequence[tuple[str, str]]) -> int | None:
+    """Return the number of the last event before ``given`` was submitted; None if it was not."""
+    for step in run.steps:
+        outputs = {call.id: call.output for call in step.calls if call.type == "function"}
+        if given and not step.open and all(outputs.get(call_id) == output for call_id, output in given):
+            closed = [e.seq for e in run.events if e.step_id == step.id and e.type.endswith(".completed")]
+            return closed[-1] - 1 if closed else None
+    return None
+
+
 async def submit(runs: RunStore, run: Run, outputs: Mapping[str, str]) -> Run:
     """Return the run with the outputs. ``queued`` is its last event then.
 

@@ -10,7 +10,6 @@ from services.gateway.wire.messages import CreateMessageFields, new_message
 from services.gateway.wire.runs import RunFields
 from services.gateway.wire.tools import check_json_mode
 from shared.errors import InvalidRequest, Stale
-from shared.ids import new_id
 from shared.runs.model import Run, Settings
 from shared.runs.rules import created
 from shared.stores.database import Document
@@ -29,7 +28,7 @@ def new_run(body: RunFields, settings: Settings, thread_id: str, caller: Caller,
     check_json_mode(settings.tools, settings.response_format)
     now = int(time.time())
     return Run(
-        id=new_id("run"),
+        id=caller.new_id("run"),
         project_id=caller.project_id,
         thread_id=thread_id,
         assistant_id=body.assistant_id,
@@ -47,7 +46,7 @@ async def add_messages(
     now = time.time()
     return [
         await stores.messages.add(
-            new_message(body, new_id("msg"), thread_id, int(now)), project_id=caller.project_id, at=now
+            new_message(body, caller.new_id("msg"), thread_id, int(now)), project_id=caller.project_id, at=now
         )
         for body in bodies
     ]
@@ -91,6 +90,8 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
             active = await stores.runs.active_id(run.thread_id)
             if active is None:
                 continue  # it ended this very moment
+            if active == run.id and (same := await stores.runs.get(run.id)):
+                return same  # a repeat of the same request
             for message in new_messages:
                 await stores.messages.delete(message["_id"], at=time.time())
             raise has_active_run(run.thread_id, active) from None

@@ -9,7 +9,13 @@ from shared.files.settings import FileSettings
 
 
 class Settings(FileSettings):
-    api_key: SecretStr = SecretStr("")  # what clients must send; empty: no check, on loopback only
+    api_key: SecretStr = SecretStr("")  # opens the project "default"
+    key_pepper: SecretStr = SecretStr("")  # for the keys in the store; without either: no check, on loopback
+
+    # of each key that has none of its own; 0: without limit
+    requests_per_minute: NonNegativeInt = 0
+    tokens_per_minute: NonNegativeInt = 0
+    concurrent_runs: NonNegativeInt = 0
 
     run_expiry_s: PositiveInt = 600  # from its creation until a run ends by itself
     poll_after_ms: NonNegativeInt = 200  # what the poll helpers of the SDKs are told to wait
@@ -25,8 +31,12 @@ class Settings(FileSettings):
 
     @model_validator(mode="after")
     def _open_only_to_this_machine(self) -> Self:
-        if not self.api_key.get_secret_value() and not _is_loopback(self.host):
-            raise ValueError("THREADMILL_API_KEY must be set when the host is not a loopback address")
+        secrets = (self.api_key, self.key_pepper)
+        if not any(secret.get_secret_value() for secret in secrets) and not _is_loopback(self.host):
+            raise ValueError(
+                "THREADMILL_API_KEY (or THREADMILL_KEY_PEPPER, for keys in the store) must be set "
+                "when the host is not a loopback address"
+            )
         return self
 
 

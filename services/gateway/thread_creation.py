@@ -6,7 +6,7 @@ from services.gateway.auth import Caller
 from services.gateway.run_creation import add_messages
 from services.gateway.stores.all import Stores
 from services.gateway.wire.threads import CreateThreadFields
-from shared.ids import new_id, new_sequence
+from shared.ids import new_sequence
 from shared.runs.model import Json
 from shared.stores.database import Document
 
@@ -19,7 +19,7 @@ async def create_thread(
     Returns both.
     """
     thread: Document = {
-        "_id": new_id("thread"),
+        "_id": caller.new_id("thread"),
         "project_id": caller.project_id,
         "seq": new_sequence(),
         "created_at": int(time.time()),

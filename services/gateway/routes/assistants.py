@@ -10,7 +10,7 @@ from services.gateway.assistant_files import with_file_ids
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
-from services.gateway.lookup import check_named, find_assistant, missing
+from services.gateway.lookup import check_named, find_assistant, made_before, missing
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
@@ -26,7 +26,7 @@ from services.gateway.wire.assistants import (
 )
 from services.gateway.wire.objects import AssistantDeleted, AssistantObject, ListAnswer
 from services.gateway.wire.tools import check_json_mode
-from shared.ids import new_id, new_sequence
+from shared.ids import new_sequence
 from shared.runs.model import Json
 
 
@@ -46,10 +46,12 @@ def _add_creation(router: APIRouter, stores: Stores, door: Door) -> None:
     )
     async def create_assistant(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         body = await read_body(request, caller.version, CreateAssistantV1, CreateAssistant)
+        if made := await made_before(stores.assistants, caller, "asst"):
+            return answers.one(assistant_view(made, caller.version), caller)
         await check_body(stores, caller, body)
         now = int(time.time())
         assistant = {
-            "_id": new_id("asst"),
+            "_id": caller.new_id("asst"),
             "project_id": caller.project_id,
             "seq": new_sequence(),
             "created_at": now,

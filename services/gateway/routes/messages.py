@@ -43,6 +43,10 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
     ) -> JSONResponse:
         body = await read_body(request, caller.version, CreateMessageV1, CreateMessage)
         thread = await find_thread(stores, caller, thread_id)
+        if caller.attempt.again and (
+            made := await stores.messages.get(thread_id, caller.attempt.first_id("msg"))
+        ):
+            return answers.one(message_object(made), caller)
         await check_named(stores, caller, messages=[body])
         await require_unlocked(stores, thread_id)
         await attach(stores, caller, thread, [body])

@@ -11,11 +11,12 @@ from services.gateway.attachments import attach, new_resources
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, STREAM, operation
+from services.gateway.limits import RunPlaces
 from services.gateway.lookup import check_named, find_assistant, find_run, find_thread
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
-from services.gateway.run_changes import cancel, outputs_of, status_of, submit
+from services.gateway.run_changes import cancel, event_before, outputs_of, status_of, submit
 from services.gateway.run_creation import add_messages, new_run, require_idle, require_input, start
 from services.gateway.settings import Settings
 from services.gateway.sse import EventStream
@@ -49,6 +50,7 @@ class RunRoutes:
         self.announcer = announcer
         self._streams = streams
         self._settings = settings
+        self._places = RunPlaces(stores.usage, stores.runs)
 
     def answer(self, run: Run, caller: Caller) -> JSONResponse:
         response = answers.one(run_view(run), caller)
@@ -58,6 +60,8 @@ class RunRoutes:
     async def create(self, request: Request, thread_id: str, caller: Caller) -> Response:
         body = await read_body(request, caller.version, CreateRunV1, CreateRun)
         thread = await find_thread(self.stores, caller, thread_id)
+        if made := await self._made_before(caller):
+            return await self._answer_again(made, caller, stream=body.stream or False)
         assistant = await find_assistant(self.stores, caller, body.assistant_id)
         await require_idle(self.stores, thread_id)
         await check_named(self.stores, caller, messages=body.messages())
@@ -67,11 +71,16 @@ class RunRoutes:
         )
         run = new_run(body, settings, thread_id, caller, self._settings.run_expiry_s)
         await require_input(self.stores, caller, run, body.messages())
+        await self._places.reserve(caller, run.id)
         messages = await add_messages(self.stores, caller, thread_id, body.messages())
         return await self._start(run, messages, caller, stream=body.stream or False)
 
     async def create_with_thread(self, request: Request, caller: Caller) -> Response:
         body = await read_body(request, caller.version, CreateThreadAndRunV1, CreateThreadAndRun)
+        if made := await self._made_before(caller):
+            thread = await find_thread(self.stores, caller, made.thread_id)
+            first = [("thread.created", thread_view(thread))]
+            return await self._answer_again(made, caller, stream=body.stream or False, first=first)
         assistant = await find_assistant(self.stores, caller, body.assistant_id)
         new_thread = body.new_thread()
         said = [new_thread.resources(), body.resources()]
@@ -80,6 +89,7 @@ class RunRoutes:
         settings = body.settings(assistant, resources)
         run = new_run(body, settings, "", caller, self._settings.run_expiry_s)
         await require_input(self.stores, caller, run, new_thread.messages or [])
+        await self._places.reserve(caller, run.id)
         thread, messages = await create_thread(self.stores, caller, new_thread, resources)
         run = run.evolve(thread_id=thread["_id"])
         first = [("thread.created", thread_view(thread))]
@@ -100,6 +110,7 @@ class RunRoutes:
         except BaseException:
             if opened:
                 await opened.close()
+            await self._places.release(caller, run.id)
             raise
         for message in messages:
             self.announcer.message_changed(message)
@@ -108,10 +119,39 @@ class RunRoutes:
             return EventStream(opened, run, caller.version, first=first)
         return self.answer(run, caller)
 
+    async def _made_before(self, caller: Caller) -> Run | None:
+        """Return the run that an earlier try of the same request made, if it came so far."""
+        if not caller.attempt.again:
+            return None
+        return await self.stores.runs.get(caller.attempt.first_id("run"))
+
+    async def _answer_again(
+        self,
+        run: Run,
+        caller: Caller,
+        *,
+        stream: bool,
+        after: int = 0,
+        first: Sequence[tuple[str, Json]] = (),
+    ) -> Response:
+        """Answer what an earlier try did; with ``stream`` from where its stream began."""
+        if not stream:
+            return self.answer(run, caller)
+        opened = self._streams.open()
+        try:
+            await self.stores.runs.add_slot(run.id, opened.slot)
+            run = await self.stores.runs.get(run.id) or run
+        except BaseException:
+            await opened.close()
+            raise
+        return EventStream(opened, run, caller.version, after=after, first=first)
+
     async def submit(self, request: Request, thread_id: str, run_id: str, caller: Caller) -> Response:
         body = await read_body(request, caller.version, SubmitToolOutputs, SubmitToolOutputs)
         run = await find_run(self.stores, caller, thread_id, run_id)
         given = [(each.tool_call_id, each.output or "") for each in body.tool_outputs]
+        if caller.attempt.again and (before_it := event_before(run, given)) is not None:
+            return await self._answer_again(run, caller, stream=body.stream or False, after=before_it)
         outputs = outputs_of(run, given)
         before = run
         opened = self._streams.open() if body.stream else None
@@ -204,7 +244,10 @@ def _add_changes(router: APIRouter, routes: RunRoutes, door: Door) -> None:
     async def cancel_run(
         thread_id: str, run_id: str, caller: Annotated[Caller, Depends(door)]
     ) -> JSONResponse:
-        run = await cancel(stores.runs, await find_run(stores, caller, thread_id, run_id))
+        run = await find_run(stores, caller, thread_id, run_id)
+        if caller.attempt.again and run.status in ("cancelling", "cancelled"):
+            return routes.answer(run, caller)
+        run = await cancel(stores.runs, run)
         routes.announcer.run_changed(run, "cancel_requested")
         return routes.answer(run, caller)
 

@@ -11,7 +11,7 @@ from services.gateway.attachments import new_resources
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
-from services.gateway.lookup import check_named, find_thread, missing
+from services.gateway.lookup import check_named, find_thread, made_before, missing
 from services.gateway.metadata import merged
 from services.gateway.routes import answers
 from services.gateway.run_changes import cancel
@@ -41,6 +41,8 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
     @router.post("", response_model=ThreadObject, openapi_extra=operation(CreateThread, CreateThreadV1))
     async def create_thread(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         body = await read_body(request, caller.version, CreateThreadV1, CreateThread)
+        if made := await made_before(stores.threads, caller, "thread"):
+            return answers.one(thread_view(made), caller)
         await check_named(stores, caller, messages=body.messages or (), resources=[body.resources()])
         thread, messages = await create(stores, caller, body, new_resources(body, None, caller))
         for message in messages:

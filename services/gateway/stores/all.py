@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from services.gateway.stores.assistants import AssistantStore
+from services.gateway.stores.keys import KeyStore
+from services.gateway.stores.requests import RequestStore
 from services.gateway.stores.threads import ThreadStore
+from services.gateway.stores.usage import UsageStore
 from shared.stores.database import Database
 from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
@@ -18,11 +21,30 @@ class Stores:
     messages: MessageStore
     runs: RunStore
     files: FileStore
+    keys: KeyStore
+    requests: RequestStore
+    usage: UsageStore
 
     @classmethod
     def of(cls, db: Database) -> Self:
-        return cls(AssistantStore(db), ThreadStore(db), MessageStore(db), RunStore(db), FileStore(db))
+        return cls(
+            AssistantStore(db),
+            ThreadStore(db),
+            MessageStore(db),
+            RunStore(db),
+            FileStore(db),
+            KeyStore(db),
+            RequestStore(db),
+            UsageStore(db),
+        )
 
     async def create_indexes(self) -> None:
-        for store in (self.assistants, self.threads, self.messages, self.runs, self.files):
+        for store in (
+            self.assistants,
+            self.threads,
+            self.messages,
+            self.runs,
+            self.files,
+            self.requests,
+        ):
             await store.create_indexes()

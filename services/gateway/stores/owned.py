@@ -1,11 +1,12 @@
 """Objects that belong to a project: what the stores of assistants and threads have in common."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from shared.errors import Stale
 from shared.runs.model import Json
-from shared.stores.database import ASCENDING, Collection, Document
+from shared.stores.database import ASCENDING, Collection, Document, DuplicateKeyError
 
 MAX_TRIES = 8
 CODE_FILES = "tool_resources.code_interpreter.file_ids"
@@ -20,7 +21,9 @@ class OwnedStore:
         await self._objects.create_index([(key, ASCENDING) for key in keys])
 
     async def add(self, document: Document) -> None:
-        await self._objects.insert_one({**document, "live": True, "version": 0})
+        """Store it. A repeat of the same write changes nothing."""
+        with suppress(DuplicateKeyError):
+            await self._objects.insert_one({**document, "live": True, "version": 0})
 
     async def get(self, project_id: str, object_id: str) -> Document | None:
         return await self._objects.find_one({"_id": object_id, "project_id": project_id, "live": True})
