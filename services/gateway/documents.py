@@ -18,7 +18,9 @@ REF = "#/components/schemas/{model}"
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request cannot be served as it is."},
     401: {"model": ErrorAnswer, "description": "No API key, or a wrong one."},
+    403: {"model": ErrorAnswer, "description": "The API key may not do this."},
     404: {"model": ErrorAnswer, "description": "The request names something that is not there."},
+    429: {"model": ErrorAnswer, "description": "The API key has used what it may for now."},
     503: {"model": ErrorAnswer, "description": "The store is away; try again."},
 }
 STREAM: dict[int | str, dict[str, Any]] = {

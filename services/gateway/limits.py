@@ -160,5 +160,5 @@ def duration(seconds: float) -> str:
     """
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
-    minutes, rest = divmod(round(seconds, 3), 60)
-    return f"{minutes:.0f}m{rest:g}s" if minutes else f"{round(rest, 3):g}s"
+    minutes, rest_ms = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes}m{rest_ms / 1000:g}s" if minutes else f"{rest_ms / 1000:g}s"
