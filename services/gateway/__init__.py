@@ -2,8 +2,10 @@
 
 Consumes  HTTP requests; ``run-stream`` (frames for the open event streams)
 Emits     ``run-commands``, ``control``, ``thread-events``, ``run-stream``
-Stores    ``assistants``, ``threads``; writes ``messages`` and ``runs`` through ``shared/stores``
+Stores    ``assistants``, ``threads``, ``api_keys``, ``requests`` and the use of limits; writes ``messages``,
+          ``runs`` and ``files`` through ``shared/stores``
 
-Read ``routes/`` first: one file for each kind of object. What a request may say is in ``wire/``,
-how a run comes to be in ``run_creation.py``, and what then leaves for Kafka in ``announcer.py``.
+Read ``routes/`` first: one file for each kind of object. What a request may say is in ``wire/``, who
+may ask in ``gate.py``, how a run comes to be in ``run_creation.py``, and what then leaves for Kafka in
+``announcer.py``.
 """

@@ -29,6 +29,7 @@ from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.page import PageQuery
 from shared.stores.runs import RunStore, ThreadBusy
+from tests.contract.exercises_of_keys import of_keys, of_requests, of_usage
 from tests.contract.query_log import Called, Query, QueryLog, index_of, recording
 from tests.unit.run_samples import ANSWERED, CLAIMED, MESSAGE_STARTED, NOW, after, new_run
 
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 MANY = 300  # documents in each collection that is searched: enough for an index to be worth it
-READ_WHOLE = {"brokers", "gateway_slots"}  # a handful of documents each, wanted all
+READ_WHOLE = {"api_keys", "brokers", "gateway_slots"}  # a handful of documents each, wanted all
 PAGES = [
     PageQuery(limit=2, order=order, after=after, before=before)
     for order in ("asc", "desc")
@@ -99,8 +100,8 @@ async def of_messages(db: Database) -> Called:
     await called.get("thread_1", "2")
     await called.last_seq("thread_1")
     await called.has_user_message("thread_1")
-    await called.context("thread_1", upto=10)
-    await called.context("thread_1", upto=10, limit=2)
+    [message async for message in called.newest("thread_1", upto=10)]
+    await called.first("thread_1")
     await called.set_metadata("2", {})
     await called.delete("2", at=NOW)
     await called.mark_published([m["_id"] for m in await called.unpublished(NOW)])
@@ -209,6 +210,9 @@ EXERCISES: tuple[Callable[[Database], Awaitable[Called]], ...] = (
     of_sessions,
     of_brokers,
     of_slots,
+    of_keys,
+    of_requests,
+    of_usage,
 )
 
 
