@@ -88,7 +88,8 @@ def test_code(api: Api, model: ModelServer, name: str) -> None:
     details = [data["delta"]["step_details"] for event, data in events if event == "thread.run.step.delta"]
     assert all(each["type"] == "tool_calls" for each in details)
     deltas = [each for detail in details for each in detail["tool_calls"]]
-    assert deltas[0]["code_interpreter"] == {"input": "", "outputs": []}
+    assert list(deltas[0]["code_interpreter"]) == ["input", "outputs"]
+    assert deltas[0]["code_interpreter"]["outputs"] == []
     assert deltas[0]["id"].startswith("call_")
     assert all("id" not in delta and delta["index"] == 0 for delta in deltas[1:])
     assert "".join(delta["code_interpreter"].get("input", "") for delta in deltas) == source
