@@ -5,12 +5,13 @@ from contextlib import suppress
 from typing import Any
 
 from shared.errors import Stale
-from shared.runs.model import Run, Slot
+from shared.runs.model import Run, Settings, Slot
 from shared.stores.database import ASCENDING, Database, Document, DuplicateKeyError
 from shared.stores.page import Page, PageQuery, find_page
 
 MAX_TRIES = 8
 APPENDED = "events"  # only ever grows: saved by $push of what is new
+FIXED = {APPENDED, "settings"}
 
 
 class ThreadBusy(Exception):
@@ -154,11 +155,14 @@ class RunStore:
 
 
 def parse(document: Document) -> Run:
-    return Run.model_validate({**document, "id": document["_id"]})
+    settings = Settings.model_validate_json(document["settings"])
+    return Run.model_validate({**document, "id": document["_id"], "settings": settings})
 
 
 def _document(run: Run) -> Document:
-    fields = run.model_dump(mode="json", exclude={"id"})
+    fields = run.model_dump(mode="json", exclude={"id", "settings"})
+    # As text: a function's schema may hold names that mean something to the driver, such as $ref.
+    fields["settings"] = run.settings.model_dump_json()
     kept = {"active": True, "unpublished": True, "touched_at": run.wake_at, "overdue_at": run.overdue_at}
     return {"_id": run.id, **fields, **kept}
 
@@ -167,7 +171,7 @@ def _update(before: Run, after: Run, now: float) -> Document:
     changed = {
         name
         for name in Run.model_fields
-        if name != APPENDED and getattr(before, name) is not getattr(after, name)
+        if name not in FIXED and getattr(before, name) is not getattr(after, name)
     }
     changed.add("published")  # announcing moves it in memory; it is stored with the next change
     update: Document = {"$set": after.model_dump(mode="json", include=changed) | {"touched_at": now}}
