@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.auth import Key
+from services.gateway.body import UPLOADS
 from services.gateway.connections import Connection
 from services.gateway.ledger import Entry, Ledger
 from services.gateway.whole import read_whole
@@ -35,8 +36,8 @@ class Idempotency:
             return
         headers = Headers(scope=scope)
         name, count = headers.get("idempotency-key"), headers.get("x-stainless-retry-count")
-        uploads = headers.get("content-type", "").startswith("multipart/")
-        if not (name or count) or uploads:
+        is_upload = scope["path"] in UPLOADS or headers.get("content-type", "").startswith("multipart/")
+        if is_upload or not (name or count):
             await self._app(scope, receive, send)
             return
         body, receive = await read_whole(receive)

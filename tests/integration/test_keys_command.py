@@ -34,7 +34,7 @@ async def test_a_key_is_made_shown_once_listed_and_revoked(
     db = connect(mongo_url, database)
     header = f"Bearer {key}"
     opened = await Keys("x", store=KeyStore(db), pepper="hot").key_of(header)
-    assert (opened.project_id, opened.scopes) == ("shop", {"read"})
+    assert (opened.project_id, opened.scopes) == ("shop", frozenset({"read"}))
     assert (opened.limits.requests_per_minute, opened.limits.concurrent_runs) == (60, 0)
     with pytest.raises(Unauthorized):
         await Keys("x", store=KeyStore(db), pepper="cold").key_of(header)
@@ -76,6 +76,6 @@ async def test_the_store_that_runs_is_found_and_one_that_does_not_is_told(
     assert oct((tmp_path / "key-pepper").stat().st_mode & 0o777) == "0o600"
     db = connect(mongo_url, database)
     opened = await Keys("x", store=KeyStore(db), pepper=folder.key_pepper()).key_of(f"Bearer {key}")
-    assert (opened.project_id, opened.scopes) == ("default", {"read", "write"})
+    assert (opened.project_id, opened.scopes) == ("default", frozenset({"read", "write"}))
     await db.client.drop_database(database)
     db.client.close()
