@@ -130,11 +130,10 @@ def build_router(prefix: str, handlers: Handlers, publisher: Publisher) -> Kafka
 def side_by_side(
     topic: topics.Topic, model: type[M], handle: Callable[[M], Awaitable[None]], publisher: Publisher
 ) -> Callable[[KafkaMessage], Awaitable[None]]:
-    """Return a handler of batches: no record waits for another, and they are committed together.
+    """Return a handler of batches: no record waits for one of another key; committed together.
 
-    One after the other, each would wait for the writes of all before it. An order there is none
-    to keep: what a record asks for depends on its run alone, as the store has it. What cannot be
-    read is set aside; if a record fails, the batch is read again.
+    Records of one key keep their order: of two results for a call, the first stands. What cannot
+    be read is set aside; if a record fails, the batch is read again.
     """
 
     async def handle_value(value: bytes) -> None:
@@ -147,10 +146,17 @@ def side_by_side(
             return
         await handle(read)
 
+    async def handle_in_turn(values: list[bytes]) -> None:
+        for value in values:
+            await handle_value(value)
+
     async def handle_batch(message: KafkaMessage) -> None:
         records = message.raw_message
         assert isinstance(records, tuple), "subscribed with batch=True"
-        ends = await asyncio.gather(*(handle_value(r.value or b"") for r in records), return_exceptions=True)
+        by_key: dict[bytes | None, list[bytes]] = {}
+        for record in records:
+            by_key.setdefault(record.key, []).append(record.value or b"")
+        ends = await asyncio.gather(*map(handle_in_turn, by_key.values()), return_exceptions=True)
         for error in ends:
             if isinstance(error, BaseException):
                 raise error
