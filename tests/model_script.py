@@ -144,7 +144,7 @@ fault-utf8           text of several alphabets, byte by byte
 ``fault-cut-3x1``) strikes that many requests of one conversation, then the model is ``echo``."""
 
 _NAME = re.compile(
-    r"(?P<kind>tool-code|tool-functions|slow|fault-\d{3}|fault-[a-z]+[0-9]?)(?:-(?P<n>\d+))?(?:x(?P<times>\d+))?"
+    r"(?P<kind>tool-code|tool-functions|slow|fault-\d{3}|fault-(?:utf8|[a-wyz]+))(?:-(?P<n>\d+))?(?:x(?P<times>\d+))?"
 )
 _WORDS = "Grüße, 世界, мир, 👋🏽, שלום"
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from services.run_orchestrator.call_token import call_token
 from shared.events import Control, ToolResult
 from shared.runs.facts import CancelRequested, Claimed, MessageStarted, OutputsSubmitted
 from shared.runs.model import Run
 from shared.runs.rules import advance
 from shared.stores.database import Database
 from shared.stores.page import PageQuery
-from shared.tokens import call_token
 from tests.eventually import eventually
 from tests.integration.orchestrators import (
     CODE_INTERPRETER,
