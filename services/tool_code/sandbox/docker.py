@@ -37,16 +37,7 @@ class DockerBackend:
     name = "docker"
 
     def __init__(self, image: str, runtime: str | None, limits: Limits) -> None:
-        try:
-            self._client = docker.from_env(timeout=API_TIMEOUT_S)
-            self._client.ping()
-            self._client.images.get(image)
-        except ImageNotFound as error:
-            raise SandboxUnavailable(
-                f"the image {image} is not there; build deploy/sandbox.Dockerfile"
-            ) from error
-        except DockerException as error:
-            raise SandboxUnavailable(f"no Docker daemon answers: {error}") from error
+        self._client = _connected(image)
         self.description = f"containers ({runtime or 'default runtime'}), seccomp, cgroup limits, no network"
         self._image = image
         self._runtime = runtime

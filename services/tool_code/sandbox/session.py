@@ -52,6 +52,9 @@ class Session:
                 await session._ready.wait()
         except (TimeoutError, SessionClosed):
             session._alive = False
+        except asyncio.CancelledError:
+            await session.close()
+            raise
         if not session._alive:
             diagnosis = channel.diagnosis()
             await session.close()
