@@ -16,7 +16,7 @@ async def cancel(runs: RunStore, run: Run) -> Run:
         InvalidRequest: the run ended, or is about to.
     """
     now = time.time()
-    run, changed = await runs.change(run, lambda r: advance(r, CancelRequested(now)), now=now)
+    run, changed = await runs.change(run, lambda r: advance(r, CancelRequested(now)))
     if not changed:
         raise InvalidRequest(f"Cannot cancel run with status '{status_of(run)}'.")
     return run
@@ -54,7 +54,7 @@ async def submit(runs: RunStore, run: Run, outputs: Mapping[str, str]) -> Run:
     """
     now = time.time()
     fact = OutputsSubmitted(dict(outputs), now)
-    run, changed = await runs.change(run, lambda r: advance(r, fact), now=now)
+    run, changed = await runs.change(run, lambda r: advance(r, fact))
     if not changed:
         raise refuses_outputs(run)
     return run

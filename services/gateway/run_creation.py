@@ -111,7 +111,7 @@ async def _with_latest_input(stores: Stores, run: Run) -> Run:
 
     if read_on(run) is run:
         return run
-    run, _ = await stores.runs.change(run, read_on, now=time.time())
+    run, _ = await stores.runs.change(run, read_on)
     return run
 
 

@@ -112,7 +112,7 @@ class Orchestrator:
 
     async def _on_new_broker(self, generation: str) -> None:
         for other in await self._brokers.others(generation):
-            marked = await self._runs.publish_again(other, touched_after=time.time() - DAY_S)
+            marked = await self._runs.publish_again(other, since=time.time() - DAY_S)
             log.info("publishing again what another broker had", extra={"runs": marked})
             await self._brokers.forget(other)
 

@@ -52,7 +52,7 @@ class FollowUp:
     async def settle(self, run: Run) -> Run:
         """End a run whose end is decided."""
         now = time.time()
-        run, _ = await self._runs.change(run, lambda run: advance(run, Settled(now)), now=now)
+        run, _ = await self._runs.change(run, lambda run: advance(run, Settled(now)))
         return await self.publish(run)
 
     async def publish(self, run: Run) -> Run:

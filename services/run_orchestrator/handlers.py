@@ -64,7 +64,7 @@ class Handlers:
                 )
                 return
             answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs)
-            after, taken = await self._runs.change(run, lambda r: self._answer(r, answered), now=time.time())
+            after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
             if not taken or after.phase == "tools":
                 return  # a repeat, or other calls are still awaited
             await self._go_on(after)
@@ -76,7 +76,7 @@ class Handlers:
             await self._follow_up.settle(run)
             return
         async with self._turns.place():
-            run, claimed = await self._runs.change(run, self._turns.claim, now=time.time())
+            run, claimed = await self._runs.change(run, self._turns.claim)
             if claimed:
                 await self._go_on(run)
 

@@ -1,7 +1,5 @@
 """The owner's hold on its run: each fact is saved under its epoch, then made visible, then announced."""
 
-import time
-
 from shared.publisher import Publisher
 from shared.runs import facts as f
 from shared.runs.model import Run, Step
@@ -36,7 +34,7 @@ class Ledger:
             Cancelled: it is to be cancelled; the fact may not have been taken.
         """
         before = self.run
-        after, _ = await self._runs.change(before, lambda run: advance(run, fact), now=time.time())
+        after, _ = await self._runs.change(before, lambda run: advance(run, fact))
         self.run = after
         if after.epoch != self.epoch or after.ended:
             raise Fenced(after.id)

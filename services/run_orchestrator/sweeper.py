@@ -17,8 +17,6 @@ from shared.stores.runs import RunStore
 
 log = logging.getLogger(__name__)
 
-UNPUBLISHED_S = 3.0  # the writer announces at once; what is older was left behind
-
 
 class Sweeper:
     def __init__(self, runs: RunStore, turns: Turns, handlers: Handlers, follow_up: FollowUp) -> None:
@@ -40,21 +38,23 @@ class Sweeper:
         for run in await self._runs.due(time.time()):
             with logs.about(run_id=run.id, thread_id=run.thread_id):
                 await self._look_at(run)
-        for run in await self._runs.unpublished(time.time() - UNPUBLISHED_S):
-            if run.owner is None or run.wake_at < time.time():  # else its owner announces
-                await self._follow_up.show_messages(run)
-                await self._follow_up.publish(run)
+        for run in await self._runs.unannounced(time.time()):
+            await self._announce(run)
 
     async def _look_at(self, run: Run) -> None:
         now = time.time()
         if now >= run.expires_at and run.phase != "ending":
-            run, _ = await self._runs.change(run, lambda r: advance(r, f.Expired(now)), now=now)
-        overdue = run.cancel_by is not None and now >= run.cancel_by
-        if run.phase == "llm" and overdue:
-            run, _ = await self._runs.change(run, lambda r: self._turns.claim(r, force=True), now=now)
+            run, _ = await self._runs.change(run, lambda r: advance(r, f.Expired(now)))
         if run.phase == "tools" and now >= run.wake_at:
-            run, _ = await self._runs.change(run, lambda r: advance(r, f.Rung(now)), now=now)
+            run, _ = await self._runs.change(run, lambda r: advance(r, f.Rung(now)))
             log.warning("asking for a tool call again", extra={"rings": run.rings})
+            await self._announce(run)
             await self._follow_up.request_tools(run)
+        elif run.phase == "user":
+            await self._announce(run)
         elif run.phase == "ending" or (run.phase in ("runnable", "llm") and not self._turns.full):
             await self._handlers.advance_run(run)
+
+    async def _announce(self, run: Run) -> None:
+        await self._follow_up.show_messages(run)
+        await self._follow_up.publish(run)

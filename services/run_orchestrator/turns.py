@@ -65,9 +65,9 @@ class Turns:
             self._reserved -= 1
             self._look_for_room()
 
-    def claim(self, run: Run, *, force: bool = False) -> Run:
+    def claim(self, run: Run) -> Run:
         """Return the run claimed for this process; unchanged if it is not to be had. Not saved yet."""
-        return advance(run, Claimed(self.owner, time.time(), self._lease_s, force))
+        return advance(run, Claimed(self.owner, time.time(), self._lease_s))
 
     def start(self, run: Run) -> None:
         """Work on ``run``, which this process has claimed and saved."""
@@ -94,8 +94,9 @@ class Turns:
         """Renew the leases; notice cancellations that no control message told."""
         if not self._tasks:
             return
-        await self._runs.heartbeat(self.owner, time.time() + self._lease_s)
-        for run_id in await self._runs.cancelling(self.owner):
+        mine, now = list(self._tasks), time.time()
+        await self._runs.heartbeat(mine, self.owner, now=now, wake_at=now + self._lease_s)
+        for run_id in await self._runs.cancelling(mine):
             self.stop(run_id)
 
     def _look_for_room(self) -> None:

@@ -11,15 +11,11 @@ from shared.runs.model import ErrorCode, Json, ToolCall, Usage
 
 @dataclass(frozen=True)
 class Claimed:
-    """A replica takes the run, to work on it for at least ``lease_s`` seconds.
-
-    With ``force`` also from an owner that still seems alive: it overstayed a deadline.
-    """
+    """A replica takes the run, to work on it for at least ``lease_s`` seconds."""
 
     owner: str
     now: float
     lease_s: float
-    force: bool = False
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,6 @@ class Run(Frozen):
 
     started_at: int | None = None
     expires_at: int
-    cancel_by: float | None = None
     ended_at: int | None = None
     outcome: Outcome | None = None
     usage: Usage | None = None
@@ -184,11 +183,6 @@ class Run(Frozen):
     @property
     def ended(self) -> bool:
         return self.phase == "done"
-
-    @property
-    def overdue_at(self) -> float:
-        """When somebody has to end it, whoever works on it."""
-        return self.expires_at if self.cancel_by is None else min(self.expires_at, self.cancel_by)
 
     @property
     def step(self) -> Step | None:

@@ -23,6 +23,7 @@ from shared.runs.model import LastError, Outcome, Run, Status, Usage
 MAX_TAKE_OVERS = 5
 START_GRACE_S = 1.0  # a sweeper leaves a runnable run to its command for this long
 CANCEL_S = 10.0  # an owner that has not let go by then is fenced
+ANNOUNCE_S = 3.0  # whoever changes a run announces it at once; a sweeper does what was left
 RING_FIRST_S = 5.0
 RING_MOST_S = 60.0
 SORRY = "Sorry, something went wrong."
@@ -42,7 +43,7 @@ def advance(run: Run, fact: f.Fact) -> Run:
 
 
 def _claimed(run: Run, fact: f.Claimed) -> Run:
-    lapsed = fact.now >= run.wake_at or fact.force
+    lapsed = fact.now >= run.wake_at
     if run.phase not in ("runnable", "llm") or (run.phase == "llm" and not lapsed):
         return run
     taken_over = run.phase == "llm"
@@ -147,16 +148,15 @@ def _rung(run: Run, fact: f.Rung) -> Run:
     if run.phase != "tools":
         return run
     wait_s = min(RING_FIRST_S * 2 ** (run.rings + 1), RING_MOST_S)
-    return run.evolve(rings=run.rings + 1, wake_at=fact.now + wait_s)
+    return run.evolve(rings=run.rings + 1, wake_at=min(fact.now + wait_s, run.expires_at))
 
 
 def _cancel_requested(run: Run, fact: f.CancelRequested) -> Run:
     if run.status == "cancelling" or run.phase == "ending":
         return run
-    run = run.evolve(status="cancelling", cancel_by=fact.now + CANCEL_S)
-    run = emit_run(run, "cancelling", fact.now)
-    if run.phase == "llm":  # its owner lets go of the model first
-        return run
+    run = emit_run(run.evolve(status="cancelling"), "cancelling", fact.now)
+    if run.phase == "llm":  # its owner lets go of the model first; its lease is not renewed any more
+        return run.evolve(wake_at=fact.now + CANCEL_S)
     return decide(run, Outcome(status="cancelled"), fact.now)
 
 
@@ -173,7 +173,8 @@ def _settled(run: Run, fact: f.Settled) -> Run:
         return run
     status: Status = run.outcome.status
     usage = run.used if any(step.usage for step in run.steps) else None
-    run = run.evolve(status=status, phase="done", owner=None, ended_at=int(fact.now), usage=usage)
+    done = {"phase": "done", "owner": None, "ended_at": int(fact.now), "wake_at": fact.now + ANNOUNCE_S}
+    run = run.evolve(status=status, usage=usage, **done)
     return emit_run(run, status, fact.now)
 
 
@@ -202,7 +203,7 @@ def _await_calls(run: Run, now: float) -> Run:
         wake_at = now + RING_FIRST_S if run.phase == "llm" else run.wake_at
         return run.evolve(phase="tools", wake_at=wake_at)
     if run.awaited:
-        run = run.evolve(status="requires_action", phase="user", wake_at=float(run.expires_at))
+        run = run.evolve(status="requires_action", phase="user", wake_at=now + ANNOUNCE_S)
         return emit_run(run, "requires_action", now)
     run = close_step(run, "completed", now)
     return run.evolve(phase="runnable", wake_at=now + START_GRACE_S)

@@ -74,7 +74,10 @@ class MessageStore:
         return int(last["seq"]) if last else 0
 
     async def has_user_message(self, thread_id: str) -> bool:
-        query = {"thread_id": thread_id, "live": True, "role": "user"}
+        first = await self.first(thread_id)
+        if first is None or first["role"] == "user":
+            return first is not None
+        query = {"thread_id": thread_id, "live": True, "role": "user"}  # rare: looks through the thread
         return await self._messages.find_one(query, {"_id": True}) is not None
 
     async def newest(self, thread_id: str, *, upto: int) -> AsyncGenerator[Document, None]:

@@ -1,6 +1,6 @@
 """Runs in MongoDB. A run and the events it causes are one document: one write, no transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,13 +27,7 @@ class RunStore:
         await self._runs.create_index(
             "thread_id", unique=True, partialFilterExpression={"active": True}, name="one_active_per_thread"
         )
-        for keys in (
-            ("owner", "active", "status"),
-            ("active", "wake_at"),
-            ("active", "overdue_at"),
-            ("unpublished", "touched_at"),
-        ):
-            await self._runs.create_index([(key, ASCENDING) for key in keys])
+        await self._runs.create_index([("watched", ASCENDING), ("wake_at", ASCENDING)])
         await self._runs.create_index([("thread_id", ASCENDING), ("seq", ASCENDING)], unique=True)
 
     async def add(self, run: Run) -> Run:
@@ -68,20 +62,20 @@ class RunStore:
         page: Page = await find_page(self._runs, scope, query, owner=scope)
         return [parse(document) for document in page.documents], page.has_more
 
-    async def save(self, before: Run, after: Run, *, now: float) -> Run:
+    async def save(self, before: Run, after: Run) -> Run:
         """Write what changed from ``before`` to ``after``, provided nobody has written in between.
 
         Raises:
             Stale: somebody has. Read again and decide again.
         """
         after = after.evolve(version=before.version + 1)
-        update = _update(before, after, now)
+        update = _update(before, after)
         result = await self._runs.update_one({"_id": before.id, "version": before.version}, update)
         if result.matched_count == 0:
             raise Stale(before.id)
         return after
 
-    async def change(self, run: Run, step: Callable[[Run], Run], *, now: float) -> tuple[Run, bool]:
+    async def change(self, run: Run, step: Callable[[Run], Run]) -> tuple[Run, bool]:
         """Step and save; read again and step again when another writer was faster.
 
         ``run`` may be out of date: that nothing changes is only believed of a run just read.
@@ -95,7 +89,7 @@ class RunStore:
             after = step(run)
             if after is not run:
                 with suppress(Stale):
-                    return await self.save(run, after, now=now), True
+                    return await self.save(run, after), True
             elif run is not known:
                 return run, False
             found = await self.get(run.id)
@@ -111,47 +105,56 @@ class RunStore:
         """Let a stream listen to a run that exists already."""
         await self._runs.update_one({"_id": run_id}, {"$push": {"slots": slot.model_dump()}})
 
-    async def heartbeat(self, owner: str, wake_at: float) -> None:
-        """Keep every run that ``owner`` works on from being taken over until ``wake_at``."""
-        await self._runs.update_many({"owner": owner, "active": True}, {"$set": {"wake_at": wake_at}})
+    async def heartbeat(self, run_ids: Sequence[str], owner: str, *, now: float, wake_at: float) -> None:
+        """Keep the runs that ``owner`` works on from being taken over until ``wake_at``.
 
-    async def cancelling(self, owner: str) -> list[str]:
-        """Return the ids of the owner's runs that a client wants cancelled."""
-        found = self._runs.find({"owner": owner, "active": True, "status": "cancelling"}, {"_id": True})
+        Not those that are to be cancelled, or that have expired: an owner that does not end them loses them.
+        """
+        mine = {"_id": {"$in": list(run_ids)}, "owner": owner, "status": "in_progress"}
+        await self._runs.update_many({**mine, "expires_at": {"$gt": now}}, {"$set": {"wake_at": wake_at}})
+
+    async def cancelling(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of ``run_ids`` that a client wants cancelled."""
+        found = self._runs.find({"_id": {"$in": list(run_ids)}, "status": "cancelling"}, {"_id": True})
         return [document["_id"] async for document in found]
 
-    async def due(self, now: float, *, limit: int = 50) -> list[Run]:
-        """Return active runs that need a look: woken, expired, or overdue in their cancellation."""
-        due: dict[str, Run] = {}
-        for field in ("wake_at", "overdue_at"):
-            found = self._runs.find({"active": True, field: {"$lte": now}}).limit(limit)
-            due |= {document["_id"]: parse(document) async for document in found}
-        return list(due.values())
+    async def due(self, now: float, *, limit: int = 100) -> list[Run]:
+        """Return active runs that need a look: nobody works on them, or it took too long."""
+        return await self._due("active", now, limit)
+
+    async def unannounced(self, now: float, *, limit: int = 100) -> list[Run]:
+        """Return runs that ended, and whose end the broker may not have."""
+        return await self._due("ended", now, limit)
+
+    async def _due(self, watched: str, now: float, limit: int) -> list[Run]:
+        found = self._runs.find({"watched": watched, "wake_at": {"$lte": now}}).sort("wake_at", ASCENDING)
+        return [parse(document) async for document in found.limit(limit)]
 
     async def mark_published(self, run: Run) -> None:
-        """Note how far the run's events reached the broker; forget it among the unpublished if all did."""
+        """Note how far the run's events reached the broker. If all did, nobody needs to look:
+
+        at a run that ended, ever; at one that waits for its client, before it expires.
+        """
         update: dict[str, Any] = {"$set": {"published": run.published.model_dump()}}
         if run.published.n == len(run.events):
-            update["$unset"] = {"unpublished": True}
+            if run.ended:
+                update["$unset"] = {"watched": True}
+            elif run.phase == "user":
+                update["$set"]["wake_at"] = float(run.expires_at)
         await self._runs.update_one({"_id": run.id, "version": run.version}, update)
 
-    async def unpublished(self, touched_before: float, *, limit: int = 100) -> list[Run]:
-        """Return runs with events that nobody saw on their way to the broker."""
-        query = {"unpublished": True, "touched_at": {"$lte": touched_before}}
-        return [parse(document) async for document in self._runs.find(query).limit(limit)]
+    async def publish_again(self, generation: str, since: float) -> int:
+        """Wake what only a forgotten broker of ``generation`` has seen; return how many runs that are.
 
-    async def publish_again(self, generation: str, touched_after: float) -> int:
-        """Mark what only a forgotten broker of ``generation`` has seen; return how many runs that are.
-
-        What is still marked as unpublished is published anyway, and to the new broker from its first event.
+        Of the runs that ended, those that did so after ``since``. What somebody works on, or will soon,
+        is published to the new broker from its first event anyway.
         """
-        seen = {
-            "unpublished": None,
-            "touched_at": {"$gte": touched_after},
-            "published.generation": generation,
-        }
-        again = {"$set": {"unpublished": True, "touched_at": 0}}
-        return int((await self._runs.update_many(seen, again)).modified_count)
+        seen = {"published.generation": generation}
+        ended = {"watched": None, "wake_at": {"$gte": since}, **seen}
+        woken = await self._runs.update_many(ended, {"$set": {"watched": "ended", "wake_at": 0.0}})
+        waiting = {"watched": "active", "phase": "user", **seen}
+        asked = await self._runs.update_many(waiting, {"$set": {"wake_at": 0.0}})
+        return int(woken.modified_count + asked.modified_count)
 
 
 def parse(document: Document) -> Run:
@@ -163,25 +166,21 @@ def _document(run: Run) -> Document:
     fields = run.model_dump(mode="json", exclude={"id", "settings"})
     # As text: a function's schema may hold names that mean something to the driver, such as $ref.
     fields["settings"] = run.settings.model_dump_json()
-    kept = {"active": True, "unpublished": True, "touched_at": run.wake_at, "overdue_at": run.overdue_at}
-    return {"_id": run.id, **fields, **kept}
+    return {"_id": run.id, **fields, "active": True, "watched": "active"}
 
 
-def _update(before: Run, after: Run, now: float) -> Document:
+def _update(before: Run, after: Run) -> Document:
     changed = {
         name
         for name in Run.model_fields
         if name not in FIXED and getattr(before, name) is not getattr(after, name)
     }
     changed.add("published")  # announcing moves it in memory; it is stored with the next change
-    update: Document = {"$set": after.model_dump(mode="json", include=changed) | {"touched_at": now}}
+    update: Document = {"$set": after.model_dump(mode="json", include=changed)}
     new = after.events[len(before.events) :]
     if new:
-        update["$set"]["unpublished"] = True
         update["$push"] = {APPENDED: {"$each": [event.model_dump(mode="json") for event in new]}}
-    if "cancel_by" in changed:
-        update["$set"]["overdue_at"] = after.overdue_at
     if after.ended:
-        update["$unset"] = {"active": True, "cancel_by": True}
-        update["$set"].pop("cancel_by", None)
+        update["$set"]["watched"] = "ended"
+        update["$unset"] = {"active": True}
     return update

@@ -155,7 +155,5 @@ class Worker:
         return await self._apply(run_id, lambda _: f.Settled(time.time()))
 
     async def _apply(self, run_id: str, fact: Callable[[Run], f.Fact]) -> Run:
-        run, _ = await self._runs.change(
-            await self.get(run_id), lambda run: advance(run, fact(run)), now=time.time()
-        )
+        run, _ = await self._runs.change(await self.get(run_id), lambda run: advance(run, fact(run)))
         return run

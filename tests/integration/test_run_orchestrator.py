@@ -102,7 +102,7 @@ async def test_functions_wait_for_the_client_and_then_the_run_goes_on(
     assert [json.loads(c.input)["city"] for c in run.awaited] == ["Oslo", "Rome"]
     outputs = {c.id: f"output {n}" for n, c in enumerate(run.awaited)}
     submitted = OutputsSubmitted(outputs, time.time())
-    run, _ = await client.runs.change(run, lambda r: advance(r, submitted), now=time.time())
+    run, _ = await client.runs.change(run, lambda r: advance(r, submitted))
     assert run.status == "queued"
     await client.ring(run, "outputs_submitted")
     run = await client.until(run, "completed")
@@ -120,7 +120,7 @@ async def test_a_lost_owner_is_replaced_and_its_draft_withdrawn(client: Client, 
     long_ago = time.time() - 100
     for fact in (Claimed("dead", long_ago, 1.0), MessageStarted(1, long_ago)):
         before = run
-        run = await client.runs.save(before, advance(before, fact), now=long_ago)
+        run = await client.runs.save(before, advance(before, fact))
     draft = run.steps[0]
     await client.messages.write_step(run, draft)
     model.script(say("From the second owner."))
@@ -145,7 +145,7 @@ async def test_cancelling_stops_the_model_and_keeps_what_was_said(client: Client
 
     await eventually(writing)
     asked = CancelRequested(time.time())
-    cancelling, _ = await client.runs.change(run, lambda r: advance(r, asked), now=time.time())
+    cancelling, _ = await client.runs.change(run, lambda r: advance(r, asked))
     assert cancelling.status == "cancelling"
     await client.publisher.control(Control(run_id=run.id, thread_id=run.thread_id))
     ended = await client.until(run, "cancelled", within_s=3)

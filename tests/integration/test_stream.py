@@ -176,7 +176,7 @@ async def test_streams_live_from_the_store_without_kafka(
         reading = asyncio.create_task(read(stream, run))
         before = await runs.get(run.id)
         assert before is not None
-        await runs.save(before, script.run, now=time.time())
+        await runs.save(before, script.run)
         check(await reading, script.run)
         await stream.close()
 

@@ -1,7 +1,6 @@
 """Event streams while the broker goes away and comes back, having forgotten everything."""
 
 import asyncio
-import time
 from uuid import uuid4
 
 from services.gateway.stream.pace import Pace
@@ -48,7 +47,7 @@ async def test_streams_survive_a_broker_that_forgets(db: Database) -> None:
             async with Publisher(settings, client_id="test") as publisher:
                 await send(publisher, before, stream, leave_out=frozenset(range(8, 99)))
         await eventually(away)
-        await runs.save(run, before.run, now=time.time())
+        await runs.save(run, before.run)
         check(await reading, before.run)
         with local_broker(port=port):
             await make_topics(settings)

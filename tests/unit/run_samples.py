@@ -98,7 +98,6 @@ SITUATIONS: dict[str, Run] = {
 FACTS: dict[str, f.Fact] = {
     "claimed": CLAIMED,
     "taken over": f.Claimed("b", NOW + LEASE_S, LEASE_S),
-    "forced": f.Claimed("b", NOW, LEASE_S, force=True),
     "released": f.Released(0, NOW),
     "restarted": f.Restarted(0, NOW),
     "message started": MESSAGE_STARTED,

@@ -58,7 +58,7 @@ class History:
         self._send(self._n, event, {"id": item_id, "object": event, "delta": delta})
 
     def claim(self) -> None:
-        self.happens(f.Claimed("owner", self.now, 15, force=True))
+        self.happens(f.Claimed("owner", max(self.now, self.run.wake_at), 15))
 
     def write(self, *values: str, annotations: tuple[Json, ...] = ()) -> None:
         """The owner opens a message and streams ``values``; the annotations come with the last one."""

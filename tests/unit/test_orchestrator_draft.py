@@ -60,7 +60,7 @@ async def bench(db: Database) -> Bench:
     await messages.create_indexes()
     run = new_run().evolve(slots=(Slot(slot=1, stream="s"),))
     run = await runs.add(created(run.evolve(settings=run.settings.evolve(tools=TOOLS)), NOW))
-    run = await runs.save(run, after(run, CLAIMED), now=NOW)
+    run = await runs.save(run, after(run, CLAIMED))
     publisher.announced = len(run.events)
     ledger = Ledger(run, runs, messages, publisher)
     return Bench(runs, messages, publisher, ledger, Draft(ledger, Deltas(publisher), {}))
@@ -169,7 +169,7 @@ async def test_a_reply_that_was_cut_leaves_the_run_incomplete(
 async def test_a_cancellation_is_noticed_at_the_next_boundary(bench: Bench) -> None:
     await bench.take(Text("H"))
     run = bench.ledger.run
-    await bench.runs.change(run, lambda r: advance(r, CANCELLED), now=NOW)
+    await bench.runs.change(run, lambda r: advance(r, CANCELLED))
     with pytest.raises(Cancelled):
         await bench.take(CallPiece(0, "weather", "{}"))
 
@@ -177,7 +177,7 @@ async def test_a_cancellation_is_noticed_at_the_next_boundary(bench: Bench) -> N
 async def test_a_former_owner_is_fenced_and_writes_nothing(bench: Bench) -> None:
     await bench.take(Text("H"))
     run = bench.ledger.run
-    taken, _ = await bench.runs.change(run, lambda r: advance(r, FACTS["forced"]), now=NOW)
+    taken, _ = await bench.runs.change(run, lambda r: advance(r, FACTS["taken over"]))
     with pytest.raises(Fenced):
         await bench.take(Text("i"), End("stop", USAGE))
     assert await bench.runs.get(run.id) == taken

@@ -58,12 +58,17 @@ def test_only_the_take_over_of_work_in_progress_counts_as_an_attempt() -> None:
     assert (taken_over.attempt, taken_over.epoch) == (1, 2)
 
 
+def taken_over(run: Run) -> Run:
+    """The run in the hands of another owner, the moment the lease of the last one has lapsed."""
+    return advance(run, f.Claimed("b", run.wake_at, LEASE_S))
+
+
 def test_a_run_whose_owners_all_die_is_given_up() -> None:
     run = WRITING
     for _ in range(MAX_TAKE_OVERS):
-        run = after(run, FACTS["forced"], FACTS["message started"])
+        run = after(taken_over(run), FACTS["message started"])
         assert run.phase == "llm"
-    run = after(run, FACTS["forced"])
+    run = taken_over(run)
     assert (run.phase, run.outcome and run.outcome.status) == ("ending", "failed")
     assert run.step is None
     assert all(step.superseded for step in run.steps)
@@ -75,7 +80,7 @@ def test_a_run_whose_owners_all_die_is_given_up() -> None:
 
 def test_a_take_over_withdraws_the_whole_turn_and_nothing_before_it() -> None:
     first_turn = after(TOLD, calls_made(CODE), f.ToolAnswered("c1", "2", NOW), CLAIMED)
-    second_turn = after(first_turn, FACTS["message started"], FACTS["forced"])
+    second_turn = taken_over(after(first_turn, FACTS["message started"]))
     assert [(step.turn, step.status, step.superseded) for step in second_turn.steps] == [
         (1, "completed", False),
         (1, "completed", False),
@@ -149,7 +154,7 @@ def test_an_answer_among_several_does_not_put_off_the_next_ring() -> None:
 
 def test_an_owner_gets_some_seconds_to_let_go() -> None:
     run = after(WRITING, CANCELLED)
-    assert (run.cancel_by, run.owner, run.epoch) == (NOW + CANCEL_S, "a", WRITING.epoch)
+    assert (run.wake_at, run.owner, run.epoch) == (NOW + CANCEL_S, "a", WRITING.epoch)
 
 
 def test_what_was_written_before_a_cancellation_is_kept_in_an_incomplete_message() -> None:
@@ -159,7 +164,7 @@ def test_what_was_written_before_a_cancellation_is_kept_in_an_incomplete_message
     assert step.incomplete_reason == "run_cancelled"
 
 
-@pytest.mark.parametrize("fact", ["answered", "cut short", "failed", "stopped", "expired", "forced"])
+@pytest.mark.parametrize("fact", ["answered", "cut short", "failed", "stopped", "expired", "taken over"])
 def test_a_run_that_is_being_cancelled_ends_as_cancelled(fact: str) -> None:
     run = after(STOPPING_WRITING, FACTS[fact], f.Settled(NOW))
     assert run.status == "cancelled"

@@ -30,14 +30,6 @@ TABLE = [
     ("taken over", "stopping, left", "cancelling/ending", ""),
     ("taken over", "stopping writing", "cancelling/ending", "run.step.cancelled message.incomplete"),
     ("taken over", "stopping calling", "cancelling/ending", "run.step.cancelled"),
-    ("forced", "queued, answered user", "in_progress/llm", "run.in_progress"),
-    ("forced", "llm, answered tool", "in_progress/llm", ""),
-    ("forced", "writing", "in_progress/llm", "run.step.failed message.incomplete"),
-    ("forced", "calling", "in_progress/llm", "run.step.failed"),
-    ("forced", "told", "in_progress/llm", "message.deleted run.step.failed"),
-    ("forced", "stopping, left", "cancelling/ending", ""),
-    ("forced", "stopping writing", "cancelling/ending", "run.step.cancelled message.incomplete"),
-    ("forced", "stopping calling", "cancelling/ending", "run.step.cancelled"),
     ("released", "llm", "in_progress/runnable", ""),
     ("released", "writing", "in_progress/runnable", "run.step.failed message.incomplete"),
     ("released", "calling", "in_progress/runnable", "run.step.failed"),
@@ -146,7 +138,7 @@ def test_a_fact_of_a_former_owner_does_nothing(fact: str, situation: str) -> Non
 
 
 # May be said again, and do something again: they name no moment of the run.
-REPEATABLE = {"forced", "restarted", "rung"}
+REPEATABLE = {"restarted", "rung"}
 
 
 @pytest.mark.parametrize(("fact", "situation"), [pair for pair in EXPECTED if pair[0] not in REPEATABLE])

@@ -8,15 +8,17 @@ import pytest
 from shared.errors import Stale
 from shared.runs import facts as f
 from shared.runs.model import Published, Run, Slot
-from shared.runs.rules import advance, created
+from shared.runs.rules import ANNOUNCE_S, CANCEL_S, advance, created
 from shared.stores.database import Database, Document
 from shared.stores.page import PageQuery
 from shared.stores.runs import RunStore, ThreadBusy, parse
 from tests.unit.run_samples import (
     ANSWERED,
+    CALLS_STARTED,
     CANCELLED,
     CLAIMED,
     CODE,
+    FUNCTION,
     MESSAGE_STARTED,
     NOW,
     after,
@@ -40,7 +42,7 @@ async def stored(db: Database, run_id: str = "run_1") -> Document:
 
 async def walk(store: RunStore, run: Run, *facts: f.Fact) -> Run:
     for fact in facts:
-        run = await store.save(run, after(run, fact), now=NOW)
+        run = await store.save(run, after(run, fact))
     return run
 
 
@@ -49,7 +51,7 @@ async def test_what_is_saved_step_by_step_is_what_the_rules_made(db: Database) -
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
     for fact in (CLAIMED, MESSAGE_STARTED, f.Restarted(0, NOW), f.CallsStarted(0, NOW), calls_made(CODE)):
-        run = await store.save(run, after(run, fact), now=NOW)
+        run = await store.save(run, after(run, fact))
         assert await store.get("run_1") == run
     run = await walk(store, run, f.ToolAnswered("c1", "2", NOW), CLAIMED, ANSWERED, f.Settled(NOW))
     assert await store.get("run_1") == run
@@ -60,9 +62,9 @@ async def test_what_is_saved_step_by_step_is_what_the_rules_made(db: Database) -
 async def test_a_save_from_an_old_version_is_refused(db: Database) -> None:
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
-    await store.save(run, after(run, CLAIMED), now=NOW)
+    await store.save(run, after(run, CLAIMED))
     with pytest.raises(Stale):
-        await store.save(run, after(run, CANCELLED), now=NOW)
+        await store.save(run, after(run, CANCELLED))
     found = await store.get("run_1")
     assert found is not None
     assert found.status == "in_progress"
@@ -74,7 +76,7 @@ async def test_of_many_claims_at_once_one_wins(db: Database) -> None:
 
     async def claim(owner: str) -> bool:
         step = replace(CLAIMED, owner=owner)
-        return (await store.change(run, lambda r: advance(r, step), now=NOW))[1]
+        return (await store.change(run, lambda r: advance(r, step)))[1]
 
     won = await asyncio.gather(*(claim(f"o{n}") for n in range(30)))
     assert sum(won) == 1
@@ -93,7 +95,7 @@ async def test_forty_changes_at_once_are_all_made_and_none_twice(db: Database) -
         fact, known = f.ToolAnswered(call_id, call_id, NOW), run
         while True:
             try:
-                return (await store.change(known, lambda r: advance(r, fact), now=NOW))[1]
+                return (await store.change(known, lambda r: advance(r, fact)))[1]
             except Stale:
                 known = await store.get("run_1") or known  # as a redelivered record would
 
@@ -144,18 +146,28 @@ async def test_a_heartbeat_renews_what_is_the_owner_s(db: Database) -> None:
     for n, owner in enumerate(["a", "b"]):
         run = await store.add(created(new_run(f"run_{n}").evolve(thread_id=f"thread_{n}"), NOW))
         await walk(store, run, replace(CLAIMED, owner=owner))
-    await store.heartbeat("a", NOW + 99)
+    await store.heartbeat(["run_0", "run_1"], "a", now=NOW, wake_at=NOW + 99)
     assert (await stored(db, "run_0"))["wake_at"] == NOW + 99
     assert (await stored(db, "run_1"))["wake_at"] == NOW + CLAIMED.lease_s
-    assert await store.cancelling("a") == []
+    assert await store.cancelling(["run_0", "run_1"]) == []
+
+
+async def test_an_owner_that_does_not_end_its_run_loses_it(db: Database) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    run = await walk(store, run, CLAIMED)
+    await store.heartbeat([run.id], "a", now=run.expires_at, wake_at=NOW + 9999)
+    await walk(store, run, CANCELLED)
+    await store.heartbeat([run.id], "a", now=NOW, wake_at=NOW + 9999)
+    assert (await stored(db))["wake_at"] == NOW + CANCEL_S
 
 
 async def test_a_heartbeat_neither_loses_nor_causes_a_save(db: Database) -> None:
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
     run = await walk(store, run, CLAIMED)
-    await store.heartbeat("a", NOW + 99)
-    run = await store.save(run, after(run, MESSAGE_STARTED), now=NOW)
+    await store.heartbeat([run.id], "a", now=NOW, wake_at=NOW + 99)
+    run = await store.save(run, after(run, MESSAGE_STARTED))
     assert (await stored(db))["wake_at"] == NOW + 99
 
 
@@ -163,8 +175,8 @@ async def test_cancellations_of_an_owner_are_found(db: Database) -> None:
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
     await walk(store, run, CLAIMED, CANCELLED)
-    assert await store.cancelling("a") == ["run_1"]
-    assert await store.cancelling("b") == []
+    assert await store.cancelling(["run_1", "run_2"]) == ["run_1"]
+    assert await store.cancelling(["run_2"]) == []
 
 
 @pytest.mark.parametrize(
@@ -186,35 +198,49 @@ async def test_an_ended_run_is_never_due(db: Database) -> None:
     assert await store.due(NOW + 10**6) == []
 
 
-async def test_what_is_published_is_remembered_until_more_happens(db: Database) -> None:
+async def test_an_end_is_announced_until_all_of_it_is_published(db: Database) -> None:
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
-    assert [r.id for r in await store.unpublished(NOW + 10)] == ["run_1"]
-    run = run.evolve(published=Published(generation="g", n=2))
-    await store.mark_published(run)
-    assert await store.unpublished(NOW + 10) == []
-    run = await store.save(run, after(run, CLAIMED), now=NOW)
-    assert [r.published for r in await store.unpublished(NOW + 10)] == [Published(generation="g", n=2)]
+    run = await walk(store, run, CANCELLED, f.Settled(NOW))
+    assert [r.id for r in await store.unannounced(NOW + ANNOUNCE_S)] == ["run_1"]
+    await store.mark_published(run.evolve(published=Published(generation="g", n=2)))
+    assert [r.published.n for r in await store.unannounced(NOW + ANNOUNCE_S)] == [2]
+    await store.mark_published(run.evolve(published=Published(generation="g", n=len(run.events))))
+    assert await store.unannounced(NOW + 99) == []
+
+
+async def test_a_run_that_waits_for_its_client_is_looked_at_until_all_of_it_is_published(
+    db: Database,
+) -> None:
+    store = await opened(db)
+    run = await store.add(created(new_run(), NOW))
+    run = await walk(store, run, CLAIMED, CALLS_STARTED, calls_made(FUNCTION))
+    assert [r.phase for r in await store.due(NOW + ANNOUNCE_S)] == ["user"]
+    await store.mark_published(run.evolve(published=Published(generation="g", n=len(run.events))))
+    assert await store.due(run.expires_at - 1) == []
+    assert [r.id for r in await store.due(run.expires_at)] == ["run_1"]
 
 
 async def test_a_watermark_of_an_old_version_is_not_noted(db: Database) -> None:
     """Else the events of a change in between would never be published."""
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
-    await store.save(run, after(run, CLAIMED), now=NOW)
+    await store.save(run, after(run, CLAIMED))
     await store.mark_published(run.evolve(published=Published(generation="g", n=2)))
-    assert [r.published.n for r in await store.unpublished(NOW + 10)] == [0]
+    assert (await stored(db))["published"]["n"] == 0
 
 
 async def test_what_only_a_forgotten_broker_saw_is_published_again(db: Database) -> None:
     store = await opened(db)
-    for n, published in enumerate(["old", "new", "old"]):
+    ended, waiting = (CANCELLED, f.Settled(NOW)), (CLAIMED, CALLS_STARTED, calls_made(FUNCTION))
+    stories = [(ended, "old"), (ended, "new"), (waiting, "old"), (waiting, "new")]
+    for n, (facts, generation) in enumerate(stories):
         run = await store.add(created(new_run(f"run_{n}").evolve(thread_id=f"thread_{n}"), NOW))
-        if n == 2:
-            run = await walk(store, run, CANCELLED, f.Settled(NOW))
-        await store.mark_published(run.evolve(published=Published(generation=published, n=len(run.events))))
+        run = await walk(store, run, *facts)
+        await store.mark_published(run.evolve(published=Published(generation=generation, n=len(run.events))))
     assert await store.publish_again("old", NOW - 1) == 2
-    assert {run.id for run in await store.unpublished(NOW)} == {"run_0", "run_2"}
+    assert [run.id for run in await store.unannounced(NOW)] == ["run_0"]
+    assert [run.id for run in await store.due(NOW)] == ["run_2"]
     assert await store.publish_again("older", NOW - 1) == 0
 
 
@@ -222,14 +248,14 @@ async def test_a_slot_is_added_beside_changes(db: Database) -> None:
     store = await opened(db)
     run = await store.add(created(new_run(), NOW))
     await store.add_slot("run_1", Slot(slot=3, stream="s"))
-    await store.save(run, after(run, CLAIMED), now=NOW)
+    await store.save(run, after(run, CLAIMED))
     assert parse(await stored(db)).slots == (Slot(slot=3, stream="s"),)
 
 
 async def test_a_run_that_is_gone_cannot_be_changed(db: Database) -> None:
     store = await opened(db)
     with pytest.raises(Stale):
-        await store.change(created(new_run(), NOW), lambda r: advance(r, CLAIMED), now=NOW)
+        await store.change(created(new_run(), NOW), lambda r: advance(r, CLAIMED))
 
 
 async def test_readers_pass_over_fields_of_a_later_version(db: Database) -> None:
