@@ -26,8 +26,6 @@ class ServiceSettings(BaseSettings):
     mongo_url: SecretStr = SecretStr("mongodb://localhost:27017")
     mongo_database: str = "threadmill"
 
-    call_secret: SecretStr = SecretStr("")  # signs tool calls; the same in every service
-
     host: str = "127.0.0.1"
     port: PositiveInt = 8080  # the API in the gateway, health probes elsewhere
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -19,6 +19,7 @@ SECRETS = (
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "THREADMILL_API_KEY",
+    "THREADMILL_CALL_SECRET",
     "THREADMILL_KEY_PEPPER",
     "THREADMILL_MODEL_API_KEY",
 )
@@ -94,7 +95,14 @@ def service(name: str, kind: str, host: str, port: int, env: Mapping[str, str]) 
 
 
 def private_env(
-    kind: str, *, api_key: str, key_pepper: str, model: Model, scratch: Path, sandbox: str
+    kind: str,
+    *,
+    api_key: str,
+    key_pepper: str,
+    call_secret: str,
+    model: Model,
+    scratch: Path,
+    sandbox: str,
 ) -> dict[str, str]:
     """Return what only the service ``kind`` is told."""
     models = {
@@ -105,7 +113,7 @@ def private_env(
     if kind == GATEWAY:
         return {"THREADMILL_API_KEY": api_key, "THREADMILL_KEY_PEPPER": key_pepper, **models}
     if kind == "run_orchestrator":
-        return models
+        return {"THREADMILL_CALL_SECRET": call_secret, **models}
     if kind == "tool_code":
         return {"THREADMILL_SCRATCH": str(scratch), "THREADMILL_SANDBOX": sandbox}
     return {}

@@ -157,6 +157,7 @@ class Stack:
             kind,
             api_key=self.api_key,
             key_pepper=self._options.environ.get("THREADMILL_KEY_PEPPER") or self._folder.key_pepper(),
+            call_secret=self._options.environ.get("THREADMILL_CALL_SECRET") or self._folder.call_secret(),
             model=self._model,
             scratch=self._folder.scratch / name,
             sandbox=self._options.sandbox,
@@ -168,7 +169,6 @@ class Stack:
         addresses = {
             "THREADMILL_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "THREADMILL_MONGO_URL": self.mongo_url,
-            "THREADMILL_CALL_SECRET": self._folder.call_secret(),
             "THREADMILL_LOG_LEVEL": self._options.log_level,
         }
         return {**programs.public(self._options.environ), **addresses, **self._options.env}

@@ -20,6 +20,9 @@ class Settings(ServiceSettings):
 
     model_url: HttpUrl = HttpUrl("http://localhost:8000/v1")
     model_api_key: SecretStr = SecretStr("")
+    # signs tool calls, so that nobody else can answer them; the same in every replica
+    call_secret: SecretStr = Field(default=SecretStr(""), validate_default=True, min_length=16)
+
     # what a client asks for -> what the server has; "*" stands for every other name
     model_aliases: dict[str, str] = Field(default_factory=dict)
     # tokens that a model takes, prompt and reply together, by the name asked for or the server's; "*": others

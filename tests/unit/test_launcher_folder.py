@@ -47,10 +47,17 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
 
     def told(kind: str) -> dict[str, str]:
         return private_env(
-            kind, api_key="ours", key_pepper="hot", model=model, scratch=Path("/scratch"), sandbox="auto"
+            kind,
+            api_key="ours",
+            key_pepper="hot",
+            call_secret="signs",
+            model=model,
+            scratch=Path("/scratch"),
+            sandbox="auto",
         )
 
     assert public(environ) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
     assert told("gateway").items() >= {"THREADMILL_API_KEY": "ours", "THREADMILL_KEY_PEPPER": "hot"}.items()
     assert told("run_orchestrator")["THREADMILL_MODEL_ALIASES"] == '{"gpt-4": "llama"}'
+    assert told("run_orchestrator")["THREADMILL_CALL_SECRET"] == "signs"
     assert told("tool_code") == {"THREADMILL_SCRATCH": "/scratch", "THREADMILL_SANDBOX": "auto"}
