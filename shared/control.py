@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from shared import topics
 from shared.events import Control
+from shared.kafka import start
 from shared.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ async def listen(
     while True:
         consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None)
         try:
-            await consumer.start()
+            await start(consumer)
             consumer.assign([partition])
             await consumer.seek_to_end(partition)
             async for record in consumer:

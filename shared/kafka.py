@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -14,6 +15,7 @@ from shared.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 RETRY_PAUSE_S = 1.0
+START_PATIENCE_S = 2.0
 OK = 0
 
 # publish=True runs these inside the scope that decides the offset: returning
@@ -41,9 +43,30 @@ def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
     )
 
 
+class Startable(Protocol):
+    async def start(self) -> None: ...
+
+
+async def start(client: Startable) -> None:
+    """Start a Kafka client, whole, also if the caller is cancelled meanwhile.
+
+    Cancelled while it connects, aiokafka would forget the connection without closing it.
+    """
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting], timeout=START_PATIENCE_S)
+        raise
+
+
 async def connect_admin(bootstrap: str) -> AIOKafkaAdminClient:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await admin.start()
+    try:
+        await start(admin)
+    except BaseException:
+        await admin.close()
+        raise
     return admin
 
 

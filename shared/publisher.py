@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from shared import feed, topics
 from shared.events import Control, Frame, RunCommand
+from shared.kafka import start
 from shared.runs.model import Published, Run, Slot
 from shared.runs.views import WITHDRAWN, at_event
 from shared.settings import ServiceSettings
@@ -69,7 +70,7 @@ class Publisher:
             bootstrap_servers=self._settings.kafka_bootstrap, client_id=self._client_id, **arguments
         )
         try:
-            await producer.start()
+            await start(producer)
         except BaseException:
             await producer.stop()
             raise

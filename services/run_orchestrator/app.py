@@ -23,7 +23,7 @@ from services.run_orchestrator.turns import Turns
 from shared import control, process
 from shared.broker_watch import BrokerWatch
 from shared.events import Control
-from shared.kafka import build_broker
+from shared.kafka import build_broker, start
 from shared.publisher import Publisher
 from shared.runs.model import Run
 from shared.stores.database import PyMongoError, connect
@@ -97,7 +97,7 @@ class Orchestrator:
         await self._watch.seen.wait()
         broker = self.build_broker()
         try:
-            await broker.start()
+            await start(broker)
             await asyncio.Event().wait()
         finally:
             await broker.stop()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.kafka import start
+
 log = logging.getLogger(__name__)
 
 POLL_MS = 200
@@ -63,7 +65,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
                 auto_offset_reset="earliest",
             )
             try:
-                await consumer.start()
+                await start(consumer)
                 consumer.subscribe([self._topic], listener=self)
                 await self._take(consumer)
             except (KafkaError, OSError) as error:

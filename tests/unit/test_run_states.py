@@ -12,7 +12,7 @@ from tests.unit.run_space import Change, changes, states
 
 END = set(get_args(EndStatus))
 MAY_FOLLOW = {
-    "queued": {"in_progress", "cancelling", "failed", "expired"},
+    "queued": {"in_progress", "cancelling", "expired"},
     "in_progress": {"requires_action", "cancelling", "completed", "incomplete", "failed", "expired"},
     "requires_action": {"queued", "cancelling", "expired"},
     "cancelling": {"cancelled"},

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from services.gateway.stream.frames import Arrived, Unreadable, parse
 from services.gateway.stream.pace import Pace
 from shared.backoff import backoff_s
+from shared.kafka import start
 from shared.settings import ServiceSettings
 from shared.topics import RUN_STREAM
 
@@ -61,7 +62,7 @@ class Listener:
             retry_backoff_ms=100,
         )
         try:
-            await consumer.start()
+            await start(consumer)
             consumer.assign([partition])
             if not await consumer.seek_to_end(partition):
                 raise TimeoutError(f"no end of {partition} within {REQUEST_MS} ms")
