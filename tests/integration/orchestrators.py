@@ -100,10 +100,10 @@ class Client:
     async def ring(self, run: m.Run, reason: Any) -> None:
         run = await self.publisher.announce(run)
         command = RunCommand(run_id=run.id, thread_id=run.thread_id, reason=reason, published=run.published)
-        assert await self.publisher.command(command)
+        await eventually(lambda: self.publisher.command(command))  # new topics take a moment
 
     async def answer(self, result: ToolResult) -> None:
-        assert await self.publisher.request(topics.TOOL_RESULTS, result.run_id, result)
+        await eventually(lambda: self.publisher.request(topics.TOOL_RESULTS, result.run_id, result))
 
     async def until(
         self, run: m.Run, *statuses: str, phase: str | None = None, within_s: float = 20

@@ -42,7 +42,7 @@ class Orchestrator:
             token="t",
             deadline=time.time() + 100,
         )
-        assert await self.publisher.request(TOOL_REQUESTS_CODE, thread, request)
+        await eventually(lambda: self.publisher.request(TOOL_REQUESTS_CODE, thread, request))
         return request
 
     async def result(self) -> ToolResult:
