@@ -1,6 +1,6 @@
 """The OpenAPI document: what the framework cannot know, since bodies depend on a header."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -72,11 +72,15 @@ UPLOAD: Json = {
 
 
 def operation(
-    *bodies: type[RequestBody], required: bool = False, header: bool = True, v1_only: bool = False
+    *bodies: type[RequestBody],
+    required: bool = False,
+    header: bool = True,
+    v1_only: bool = False,
+    parameters: Sequence[Json] = (),
 ) -> Json:
     """Describe an operation of the API, with the models of its body if it has one (v2 first)."""
     headers = [V1_HEADER if v1_only else VERSION_HEADER] if header else []
-    described: Json = {"parameters": headers, "security": [{name: []} for name in SECURITY]}
+    described: Json = {"parameters": [*headers, *parameters], "security": [{name: []} for name in SECURITY]}
     if bodies:
         refs = [{"$ref": REF.format(model=body.__name__)} for body in bodies]
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}

@@ -28,7 +28,8 @@ async def find_page(
 ) -> Page:
     """Return the members of ``scope`` that ``query`` asks for, ordered by their ``seq``.
 
-    ``scope`` are equality filters, all in one index that ends with ``seq``. A cursor is
+    ``scope`` are equality filters, all in one index that ends with ``seq``; one that is not
+    is compared document by document. A cursor is
     looked up among what ``owner`` holds, also when it was deleted since: paging goes on
     where it stood. A cursor that never existed gives an empty page.
     With ``before``, the page holds the members nearest to it, still in the chosen order.

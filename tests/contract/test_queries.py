@@ -127,8 +127,11 @@ async def of_assistants(db: Database) -> Called:
 async def of_threads(db: Database) -> Called:
     called = Called(ThreadStore(db))
     await called.create_indexes()
-    for n in range(3):
-        await called.add({"_id": f"{n}", "project_id": "p", "seq": n})
+    for n in range(MANY):
+        await called.add({"_id": f"{n}", "project_id": "p", "seq": n, "metadata": {"user": f"{n % 7}"}})
+    for query in PAGES:
+        await called.page("p", query, {})
+        await called.page("p", query, {"user": "1"})
     await called.get("p", "2")
     await called.change("p", "2", lambda before: {"metadata": {}})
     await called.forget_file("p", "file-1")

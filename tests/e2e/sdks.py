@@ -114,9 +114,13 @@ class Sdk:
 SDKS = (
     Sdk("python", "1.3.9", "v1", has_streams=False),
     Sdk("python", "1.20.0", "v1", has_streams=True),
+    Sdk("python", "1.50.0", "v2", has_streams=True),
+    Sdk("python", "2.54.0", "v2", has_streams=True),
     Sdk("python", "3.54.0", "v2", has_streams=True),
     Sdk("node", "4.20.1", "v1", has_streams=False),
     Sdk("node", "4.36.0", "v1", has_streams=True),
+    Sdk("node", "4.67.3", "v2", has_streams=True),
+    Sdk("node", "6.49.0", "v2", has_streams=True),
     Sdk("node", "7.57.0", "v2", has_streams=True),
 )
 

@@ -1,4 +1,4 @@
-"""Threads: create, get, modify, delete. There is no way to list them."""
+"""Threads: create, get, modify, delete; and list, which the original could not."""
 
 from contextlib import suppress
 from typing import Annotated
@@ -12,12 +12,13 @@ from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
 from services.gateway.lookup import check_named, find_thread, made_before, missing
-from services.gateway.metadata import merged
+from services.gateway.metadata import METADATA_PARAMETER, MetadataFilter, merged
+from services.gateway.paging import Paging
 from services.gateway.routes import answers
 from services.gateway.run_changes import cancel
 from services.gateway.stores.all import Stores
 from services.gateway.thread_creation import create_thread as create
-from services.gateway.wire.objects import ThreadDeleted, ThreadObject
+from services.gateway.wire.objects import ListAnswer, ThreadDeleted, ThreadObject
 from services.gateway.wire.threads import (
     CreateThread,
     CreateThreadV1,
@@ -33,7 +34,8 @@ from shared.runs.model import Json
 def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
     router = APIRouter(prefix="/threads", tags=["Threads"], responses=ERRORS)
     _add_creation(router, stores, announcer, door)
-    _add_reading_and_changes(router, stores, announcer, door)
+    _add_reading(router, stores, door)
+    _add_changes(router, stores, announcer, door)
     return router
 
 
@@ -50,12 +52,26 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
         return answers.one(thread_view(thread), caller)
 
 
-def _add_reading_and_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
-    threads = stores.threads
+def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
+    @router.get(
+        "",
+        response_model=ListAnswer[ThreadObject],
+        description="An extension: the original had no such operation.",
+        openapi_extra=operation(parameters=(METADATA_PARAMETER,)),
+    )
+    async def list_threads(
+        caller: Annotated[Caller, Depends(door)], paging: Paging, metadata: MetadataFilter
+    ) -> JSONResponse:
+        found, has_more = await stores.threads.page(caller.project_id, paging, metadata)
+        return answers.many([thread_view(each) for each in found], has_more, caller)
 
     @router.get("/{thread_id}", response_model=ThreadObject, openapi_extra=operation())
     async def get_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         return answers.one(thread_view(await find_thread(stores, caller, thread_id)), caller)
+
+
+def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
+    threads = stores.threads
 
     @router.post(
         "/{thread_id}", response_model=ThreadObject, openapi_extra=operation(ModifyThread, ModifyThreadV1)
