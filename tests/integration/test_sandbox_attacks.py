@@ -239,10 +239,13 @@ async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
         socket.socket(socket.AF_UNIX) as unix,
         socket.socket(socket.AF_UNIX) as nameless,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
     ):
         udp.bind(("127.0.0.1", 0))
         unix.bind(path)
-        os.chmod(path, 0o777)  # noqa: PTH101
+        datagrams.bind(f"{path}.datagrams")
+        for name in (path, f"{path}.datagrams"):
+            os.chmod(name, 0o777)  # noqa: PTH101
         nameless.bind(abstract)
         for listener in (unix, nameless):
             listener.listen()
@@ -263,13 +266,25 @@ async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path
             attempt("abstract", socket.AF_UNIX, socket.SOCK_STREAM, {abstract!r})
             attempt("udp", socket.AF_INET, socket.SOCK_DGRAM, {udp.getsockname()!r})
             attempt("internet", socket.AF_INET, socket.SOCK_STREAM, ("192.0.2.1", 80))
+            for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM, socket.SOCK_RAW):
+                for address in ({path!r}, {abstract!r}, {path + ".datagrams"!r}):
+                    for out in (lambda s: s.sendto(b"out", address),
+                                lambda s: s.sendmsg([b"out"], [], 0, address),
+                                lambda s: (s.connect(address), s.send(b"out"))):
+                        try:
+                            ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+                            out(ours)
+                            ours.close()
+                            reached += [("pair", kind, address)] if not theirs.recv(9) else []
+                        except OSError:
+                            pass
             print([name for name in reached if name != "udp"])
         """
         assert await logs(session, textwrap.dedent(code)) == "[]"
-        for listener in (tcp, udp, unix, nameless):
+        for listener in (tcp, udp, unix, nameless, datagrams):
             listener.setblocking(False)
             with pytest.raises(BlockingIOError):
-                listener.recv(1) if listener is udp else listener.accept()
+                listener.recv(1) if listener in (udp, datagrams) else listener.accept()
 
 
 async def test_no_exotic_sockets(session: Session) -> None:

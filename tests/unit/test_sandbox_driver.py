@@ -35,6 +35,8 @@ def verdict(code: bytes, number: int, *arguments: int, machine: int = X86) -> in
                 return int(value)
             case 0x20:
                 (accumulator,) = struct.unpack_from("=I", data, value)
+            case 0x54:
+                accumulator &= value
             case 0x15:
                 at += if_true if accumulator == value else if_false
             case 0x35:
@@ -45,6 +47,9 @@ def verdict(code: bytes, number: int, *arguments: int, machine: int = X86) -> in
 
 OPEN = seccomp.build("x86_64", sockets=True, owner=False, ask_forks=False)
 CLOSED = seccomp.build("x86_64", sockets=False, owner=True, ask_forks=True)
+OLD = seccomp.build(
+    "x86_64", sockets=False, owner=True, ask_forks=True, ask_signals=True, truncate=False
+)  # Landlock before ABI 3
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,21 @@ CLOSED = seccomp.build("x86_64", sockets=False, owner=True, ask_forks=True)
         ((41, 2), OK, 0x00050061),  # socket(AF_INET)
         ((41, 1), OK, 0x00050061),  # socket(AF_UNIX)
         ((41, 16), 0x00050061, 0x00050061),  # socket(AF_NETLINK)
-        ((53, 1), OK, OK),  # socketpair(AF_UNIX)
+        ((53, 1, 1), OK, OK),  # socketpair(AF_UNIX, SOCK_STREAM)
+        ((53, 1, 0o2004005), OK, OK),  # SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK
+        ((53, 1, 2), OK, 0x00050061),  # SOCK_DGRAM
+        ((53, 1, 0o2000003), OK, 0x00050061),  # SOCK_RAW, which means SOCK_DGRAM
+        ((42, 3), OK, EPERM),  # connect
+        ((72, 3, 8), OK, EPERM),  # fcntl(F_SETOWN)
+        ((72, 3, 4), OK, OK),  # fcntl(F_SETFL)
+        ((16, 3, 0x8901), OK, EPERM),  # ioctl(FIOSETOWN)
+        ((2, 0, 0o1000), OK, EPERM),  # open(O_RDONLY | O_TRUNC)
+        ((257, 0, 0, 0o2001000), OK, EPERM),  # openat(O_RDONLY | O_TRUNC | O_CLOEXEC)
+        ((257, 0, 0, 0o2000003), OK, EPERM),  # openat, neither reading nor writing
+        ((257, 0, 0, 0o2001101), OK, OK),  # openat(O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC)
+        ((257, 0, 0, 0o2000000), OK, OK),  # openat(O_RDONLY | O_CLOEXEC)
+        ((437,), OK, 0x00050026),  # openat2
+        ((62, 1), OK, OK),  # kill
         ((53, 30), 0x00050061, 0x00050061),  # socketpair(AF_TIPC)
         ((56, 0x11), OK, ASK),  # clone: fork
         ((56, 0x10000000), EPERM, EPERM),  # clone: user namespace
@@ -189,3 +208,25 @@ def test_a_policy_survives_the_command_line() -> None:
 
 def test_the_filter_can_be_built_for_this_machine() -> None:
     assert len(seccomp.build(platform.machine(), sockets=True, owner=True, ask_forks=True)) % 8 == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ((62, 0), OK),  # kill: the own group
+        ((62, 1), ASK),
+        ((62, 0xFFFFFFFF), ASK),  # everybody
+        ((62, 1 << 32), OK),  # the kernel looks at the low half only, too
+        ((200, 1), ASK),  # tkill
+        ((234, 1, 1), ASK),  # tgkill
+        ((129, 1), EPERM),  # rt_sigqueueinfo
+        ((297, 1), EPERM),  # rt_tgsigqueueinfo
+        ((424, 3), EPERM),  # pidfd_send_signal
+        ((76, 0), EPERM),  # truncate
+        ((77, 3), OK),  # ftruncate
+        ((53, 1, 1), OK),  # what comes after these blocks
+        ((101,), EPERM),
+    ],
+)
+def test_the_filter_stands_in_for_an_old_landlock(call: tuple[int, ...], found: int) -> None:
+    assert verdict(OLD, *call) == found

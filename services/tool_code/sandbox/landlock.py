@@ -2,6 +2,12 @@
 
 No namespaces: the sandbox sees the host's paths (but can open few of them), has no quota on disk but a
 watch over it, and /dev/shm is closed, so multiprocessing's locks do not work.
+
+Old kernels have less of Landlock, and seccomp stands in for it. What harmless code loses by that:
+before ABI 6 (Linux 6.12) pidfd_send_signal, sigqueue, and a tkill or tgkill of other processes' threads
+(kill works on all that the sandbox has started); before ABI 3 (Linux 6.2) truncate of a file by name;
+before ABI 2 (Linux 5.19) renames and links from folder to folder, which shutil.move makes up for by copying.
+On every kernel: socket pairs of datagrams, openat2, and signals by F_SETOWN.
 """
 
 import asyncio
@@ -17,7 +23,8 @@ from services.tool_code.sandbox.runtime import SYSTEM, SYSTEM_FILES, Runtime, Us
 from services.tool_code.sandbox.session import Session
 from services.tool_code.sandbox.session_folder import SessionFolder, remove_abandoned
 
-NEEDED_ABI = 6  # the first that keeps signals inside
+NEEDED_ABI = 1  # Linux 5.13
+SCOPING_ABI = 6  # the first that keeps signals inside by itself
 
 
 class LandlockBackend:
@@ -27,17 +34,31 @@ class LandlockBackend:
     """
 
     name = "landlock"
-    description = "Landlock, seccomp and resource limits; no namespaces: the weakest wall we accept"
 
-    def __init__(self, runtime: Runtime, limits: Limits, scratch: Path) -> None:
-        abi = landlockpy.abi_version()
-        if abi < NEEDED_ABI:
-            raise SandboxUnavailable(f"the kernel has Landlock ABI {abi}, {NEEDED_ABI} is needed")
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        scratch: Path,
+        *,
+        abi: int | None = None,
+        users: UserPool | None = None,
+    ) -> None:
+        """``abi`` uses no more of Landlock than that version has, as an older kernel would."""
+        kernel = landlockpy.abi_version()
+        self._abi = kernel if abi is None else min(abi, kernel)
+        if self._abi < NEEDED_ABI:
+            raise SandboxUnavailable(f"the kernel has Landlock ABI {kernel}, {NEEDED_ABI} is needed")
+        signals = "" if self._abi >= SCOPING_ABI else " (which alone keeps signals inside)"
+        self.description = (
+            f"Landlock ABI {self._abi} + seccomp{signals} and resource limits; no namespaces: "
+            "the weakest wall we accept"
+        )
         self._runtime = runtime
         self._limits = limits
         self._scratch = scratch / "sessions"
         remove_abandoned(self._scratch)
-        self._users = UserPool()
+        self._users = users or UserPool()
 
     async def start(self, session_id: str) -> Session:
         uid = self._users.take()
@@ -53,6 +74,7 @@ class LandlockBackend:
             font_cache=self._runtime.font_cache,
             watch_disk=True,
             readable=(*SYSTEM, *SYSTEM_FILES, *readable),
+            abi=self._abi,
             reach=tuple(private) if uid is not None else (),
         )
         try:

@@ -81,6 +81,7 @@ def policy_for(
     font_cache: str | None,
     watch_disk: bool = False,
     readable: tuple[str, ...] | None = None,
+    abi: int = 0,
     reach: tuple[str, ...] = (),
 ) -> Policy:
     """The driver's share of the limits."""
@@ -103,6 +104,7 @@ def policy_for(
         font_cache=font_cache,
         watch_disk=watch_disk,
         readable=readable,
+        abi=abi,
         reach=reach,
     )
 

@@ -5,7 +5,7 @@
 
 import os
 
-from landlockpy import AccessFS, AccessNet, Ruleset, Scope
+from landlockpy import AccessFS, AccessNet, Ruleset, Scope, fs_for_abi, net_for_abi
 
 READ = AccessFS.READ_FILE | AccessFS.READ_DIR
 WRITE = (
@@ -28,25 +28,34 @@ DEVICES = {
     "/dev/random": AccessFS.READ_FILE,
     "/dev/urandom": AccessFS.READ_FILE,
 }
+SCOPES_SIGNALS, JUDGES_TRUNCATE = 6, 3  # the first ABI that does; before, seccomp has to
 # What libraries look up about the machine; the rest of /proc names the host's processes.
 MACHINE_FACTS = ("cpuinfo", "meminfo", "stat", "uptime", "version", "filesystems", "sys/vm/overcommit_memory")
 
 
-def enter_scope() -> None:
-    """From here on signals and abstract sockets reach only this process and its descendants."""
+def enter_scope(abi: int) -> bool:
+    """From here on signals and abstract sockets reach only this process and its descendants.
+
+    False if the kernel cannot do that.
+    """
+    if abi < SCOPES_SIGNALS:
+        return False
     with Ruleset(
-        handled_fs=AccessFS.MAKE_BLOCK, handled_net=AccessNet.NONE, scoped=_everything(), best_effort=False
+        handled_fs=AccessFS.MAKE_BLOCK, handled_net=AccessNet.NONE, scoped=_scope(abi), best_effort=False
     ) as ruleset:
         ruleset.restrict()
+    return True
 
 
-def enter(readable: tuple[str, ...], writable: tuple[str, ...], *, processes: bool) -> None:
-    """Leave only these paths, no TCP, and no signal to anybody outside.
+def enter(readable: tuple[str, ...], writable: tuple[str, ...], *, processes: bool, abi: int) -> None:
+    """Leave only these paths, and where the kernel can, no TCP and no signal to anybody outside.
 
     ``processes``: all of /proc stays readable (the supervisor counts there); otherwise a few facts
     about the machine and the process's own entry.
     """
-    with Ruleset(scoped=_everything()) as ruleset:
+    with Ruleset(
+        handled_fs=fs_for_abi(abi), handled_net=net_for_abi(abi), scoped=_scope(abi), best_effort=False
+    ) as ruleset:
         for path in readable:
             _allow(ruleset, path, READ | AccessFS.EXECUTE)
         for path in writable:
@@ -62,8 +71,8 @@ def enter(readable: tuple[str, ...], writable: tuple[str, ...], *, processes: bo
         ruleset.restrict()
 
 
-def _everything() -> Scope:
-    return Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET
+def _scope(abi: int) -> Scope:
+    return Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET if abi >= SCOPES_SIGNALS else Scope.NONE
 
 
 def _allow(ruleset: Ruleset, path: str, access: AccessFS) -> None:

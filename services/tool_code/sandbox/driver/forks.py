@@ -1,4 +1,6 @@
-"""A cap on processes where no kernel counter belongs to the sandbox alone.
+"""What seccomp asks the supervisor: forks, and on old kernels signals.
+
+A cap on processes where no kernel counter belongs to the sandbox alone.
 
 RLIMIT_NPROC counts all processes of a user, the service's own among them. So seccomp stops every fork
 and asks here, and a fork is granted only while the sandbox has fewer tasks than allowed.
@@ -11,7 +13,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-NOTIFICATION = struct.Struct("=QII64x")  # id, pid, flags, seccomp_data
+from services.tool_code.sandbox.driver import signals
+
+NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, thread, flags; call, machine, instruction, arguments
 ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
 RECEIVE = 0xC0502100  # SECCOMP_IOCTL_NOTIF_RECV
 SEND = 0xC0182101  # SECCOMP_IOCTL_NOTIF_SEND
@@ -20,7 +24,7 @@ EAGAIN = 11
 
 
 class ForkGate:
-    """Answers the worker's forks; ``count`` says how many tasks there are now."""
+    """Answers the worker's forks and signals; ``count`` says how many tasks there are now."""
 
     def __init__(self, fd: int, limit: int, count: Callable[[], int]) -> None:
         self.fd = fd
@@ -30,25 +34,38 @@ class ForkGate:
         self._at_most = limit  # tasks counted last, and the forks granted since
 
     def answer(self) -> None:
-        """Answer the one fork that made the descriptor readable."""
+        """Answer the one call that made the descriptor readable."""
         request = bytearray(NOTIFICATION.size)
         try:
             fcntl.ioctl(self.fd, RECEIVE, request)
         except OSError:
             return  # the process died while it waited
-        identity, _, _ = NOTIFICATION.unpack(request)
+        identity, thread, _, number, _, _, *arguments = NOTIFICATION.unpack(request)
+        if number in signals.CALLS:
+            verdict = signals.judge(signals.CALLS[number], thread, tuple(arguments))
+            verdict.deliver(heard=self._reply(identity, verdict.error, go_on=verdict.go_on))
+        elif self._may_fork():
+            self._reply(identity, go_on=True)
+        else:
+            self._reply(identity, EAGAIN)
+
+    def _may_fork(self) -> bool:
         if self._at_most >= self._limit:
             self._at_most = self._count()
         if self._at_most < self._limit:
             self._at_most += 1
-            reply = ANSWER.pack(identity, 0, 0, CONTINUE)
-        else:
-            self.refused += 1
-            reply = ANSWER.pack(identity, 0, -EAGAIN, 0)
+            return True
+        self.refused += 1
+        return False
+
+    def _reply(self, identity: int, error: int = 0, *, go_on: bool = False) -> bool:
+        """Whether the caller was still there to hear it."""
+        reply = ANSWER.pack(identity, 0, -error, CONTINUE if go_on else 0)
         try:
             fcntl.ioctl(self.fd, SEND, bytearray(reply))
         except OSError:
-            return
+            return False
+        return True
 
     def close(self) -> None:
         """No more answers: every later fork of this worker's family fails."""

@@ -67,10 +67,12 @@ def _give_up_rights(policy: Policy) -> None:
     if policy.readable is not None:
         from services.tool_code.sandbox.driver import domain
 
-        domain.enter_scope()
+        if not domain.enter_scope(policy.abi):
+            processes.expect_no_border()
         _leave_guard()
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        domain.enter(policy.readable, (policy.data_dir, policy.home_dir), processes=True)
+        folders = (policy.data_dir, policy.home_dir)
+        domain.enter(policy.readable, folders, processes=True, abi=policy.abi)
     else:
         kernel.die_with_parent()  # dropping the user has cleared it
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # closes /proc/<us>/mem and fd to code of the same user

@@ -34,6 +34,7 @@ class Policy:
     font_cache: str | None = None  # folder with matplotlib's font list, copied so that nobody rebuilds it
     watch_disk: bool = False  # no quota from the file system: measure
     readable: tuple[str, ...] | None = None  # Landlock: the only paths that can be read; None: no Landlock
+    abi: int = 0  # Landlock: the version to use, at most the kernel's
     reach: tuple[str, ...] = ()  # paths that the dropped user could not reach: mount them anew first
 
     @classmethod

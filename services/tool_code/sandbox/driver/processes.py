@@ -1,7 +1,7 @@
 """The processes of one sandbox: how many, how much memory, and away with the strays."""
 
 # Descriptors and /proc, in a process that imports as little as it can: no pathlib.
-# ruff: noqa: PTH116, PTH123, PTH208
+# ruff: noqa: PTH116, PTH208
 
 import os
 import signal
@@ -10,20 +10,43 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+from services.tool_code.sandbox.driver import descendants
+
 SWEEP_ROUNDS = 50
 SWEEP_PAUSE_S = 0.002
+
+_border = True
+
+
+def expect_no_border() -> None:
+    """No process namespace and no Landlock signal scope ends here: signal none but descendants."""
+    global _border
+    _border = False
+
+
+def send(pid: int, number: int) -> None:
+    """Signal one process of the sandbox.
+
+    Raises:
+        OSError: it is gone.
+    """
+    if _border:
+        os.kill(pid, number)
+    else:
+        descendants.send(pid, number)
 
 
 def family() -> list[int]:
     """All live descendants of this process (zombies left out)."""
     if os.getpid() == 1:  # everything in our process namespace is ours
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1" and _lives(name)]
+        everybody = (int(name) for name in os.listdir("/proc") if name.isdigit())
+        return [pid for pid in everybody if pid != 1 and _lives(pid)]
     found: list[int] = []
     unseen = [os.getpid()]
     while unseen:
         for child in _children(unseen.pop()):
             unseen.append(child)
-            if _lives(str(child)):
+            if _lives(child):
                 found.append(child)
     return found
 
@@ -41,7 +64,7 @@ def rough_memory() -> dict[int, int]:
 def exact_memory(pid: int, rough: int) -> int:
     """A process's share of its pages; may block while the process changes its memory map."""
     wanted = ("Pss_Anon:", "Pss_Shmem:")
-    lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+    lines = descendants.read(f"/proc/{pid}/smaps_rollup").splitlines()
     amounts = [int(line.split()[1]) << 10 for line in lines if line.startswith(wanted)]
     return sum(amounts) if amounts else rough
 
@@ -60,20 +83,15 @@ def hidden_file_bytes() -> int:
 
 
 def freeze() -> None:
-    """Stop every process of the sandbox but this one.
-
-    Reaches only our own: they share a process namespace or a Landlock signal scope that ends here.
-    """
-    with suppress(OSError):
-        os.kill(-1, signal.SIGSTOP)
+    """Stop every process of the sandbox but this one."""
+    _send_to_all(signal.SIGSTOP)
 
 
 def kill_all() -> None:
     """Kill every process of the sandbox but this one, until none is left."""
     for _ in range(SWEEP_ROUNDS):
         freeze()  # what stands still cannot fork away from the kill
-        with suppress(OSError):
-            os.kill(-1, signal.SIGKILL)
+        _send_to_all(signal.SIGKILL)
         reap()
         if not family():
             return
@@ -93,7 +111,7 @@ def sweep(keep: int) -> int:
             break
         for pid in strays:
             with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+                send(pid, signal.SIGKILL)
         killed.update(strays)
         reap(keep)
         time.sleep(SWEEP_PAUSE_S)
@@ -122,33 +140,47 @@ def cause(status: int | None) -> str:
     return f"exit status {os.WEXITSTATUS(status)}"
 
 
+def group(pid: int) -> int:
+    """Its process group; 0 if it is gone."""
+    fields = descendants.facts(pid)
+    return int(fields[2]) if fields else 0
+
+
+def _send_to_all(number: int) -> None:
+    if _border:
+        with suppress(OSError):
+            os.kill(-1, number)
+        return
+    # One by one; what forks meanwhile needs our leave, so nobody runs ahead of this for long.
+    reached: set[int] = set()
+    for _ in range(SWEEP_ROUNDS):
+        unreached = set(family()) - reached
+        if not unreached:
+            return
+        for pid in unreached:
+            with suppress(OSError):
+                descendants.send(pid, number)
+        reached |= unreached
+
+
 def _children(pid: int) -> Iterator[int]:
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in _read(f"/proc/{pid}/task/{thread}/children").split():
+            for child in descendants.read(f"/proc/{pid}/task/{thread}/children").split():
                 yield int(child)
 
 
-def _lives(pid: str) -> bool:
-    state = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+def _lives(pid: int) -> bool:
+    state = descendants.facts(pid)
     return bool(state) and state[0] not in "ZX"
 
 
 def _threads(pid: int) -> int:
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = descendants.facts(pid)
     return int(fields[17]) if fields else 0
 
 
 def _status_bytes(pid: int) -> int:
     wanted = ("RssAnon:", "RssShmem:")
-    lines = _read(f"/proc/{pid}/status").splitlines()
+    lines = descendants.read(f"/proc/{pid}/status").splitlines()
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(wanted))
-
-
-def _read(path: str) -> str:
-    """A file of /proc, or nothing if its process is gone."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""

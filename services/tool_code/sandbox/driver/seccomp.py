@@ -49,6 +49,8 @@ DENIED: Numbers = {
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
     "shmctl": (31, 195), "msgget": (68, 186), "msgctl": (71, 187), "semget": (64, 190),
     "semctl": (66, 191), "mq_open": (240, 180), "mq_unlink": (241, 181),
+    # the same objects made by others: their numbers can be guessed
+    "msgsnd": (69, 189), "msgrcv": (70, 188), "semop": (65, 193), "semtimedop": (220, 192),
 }
 # Landlock does not judge these, and where it is the only wall the code runs as the service's own user:
 # a chmod of the service's files would pass. Skipped with success, so that shutil.copy and tarfile work.
@@ -61,20 +63,35 @@ DENIED_TO_OWNER: Numbers = {
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "fremovexattr": (199, 16), "inotify_init": (253, None),
     "inotify_init1": (294, 26),
+    # a socket pair is all that can be made there, and it has no use for names
+    "bind": (49, 200), "connect": (42, 203), "listen": (50, 201),
 }
 ONLY_ON_SELF: Numbers = {  # allowed if the process named by this argument is 0, "me"
     "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118), "sched_setattr": (314, 274),
 }
+# Where Landlock keeps no signal inside: the first three are for the supervisor to judge.
+SIGNALS: Numbers = {"kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131)}
+OTHER_SIGNALS: Numbers = {
+    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
+}
+TRUNCATE: Numbers = {"truncate": (76, 45)}
+OPENS: dict[str, int] = {"open": 1, "openat": 2}  # which argument has the flags
 FORKS: Numbers = {"fork": (57, None), "vfork": (58, None)}
 OTHERS: Numbers = {
     "socket": (41, 198), "socketpair": (53, 199), "clone": (56, 220), "clone3": (435, 435),
-    "prctl": (157, 167), "setpriority": (141, 140), "ioctl": (16, 29),
+    "prctl": (157, 167), "setpriority": (141, 140), "ioctl": (16, 29), "fcntl": (72, 25),
+    "open": (2, None), "openat": (257, 56), "openat2": (437, 437),
 }
 # fmt: on
 SET_FILE_FLAGS = (0x40086602, 0x401C5820)  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR
+# Who gets the signal that a pipe or socket is ready, and with F_SETSIG any other signal.
+SET_OWNER, SET_OWNER_BY_IOCTL = (8, 15), (0x8901, 0x8902)  # F_SETOWN(_EX); FIOSETOWN, SIOCSPGRP
+# Landlock takes opening for neither reading nor writing (3) for harmless, and before ABI 3 cutting, too.
+WRITELESS_OPENS, ACCESS_AND_TRUNCATE = (3, 0o1003, 0o1000), 0o1003
+STREAM, SEQPACKET, PAIR_FLAGS = 1, 5, 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLOCK
 
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, AND, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 KILL_PROCESS, ALLOW, ASK_SUPERVISOR = 0x80000000, 0x7FFF0000, 0x7FC00000
 NUMBER_AT, MACHINE_AT, ARGUMENTS_AT = 0, 4, 16
 
@@ -119,24 +136,38 @@ class Program:
         self.verdict(answer(code))
         self.verdict(ALLOW)
 
-    def refuse(self, name: str, argument: int, values: tuple[int, ...], code: int) -> None:
-        """Refuse one call if the low half of an argument is among ``values``."""
+    def refuse(
+        self, name: str, argument: int, values: tuple[int, ...], code: int, mask: int = 0xFFFFFFFF
+    ) -> None:
+        """Refuse one call if the masked low half of an argument is among ``values``."""
         number = self.number(OTHERS, name)
-        assert number is not None
-        self.add(EQUAL, 0, len(values) + 3, number)
+        if number is None:
+            return
+        self.add(EQUAL, 0, len(values) + 4, number)
         self.add(LOAD, 0, 0, ARGUMENTS_AT + 8 * argument)
+        self.add(AND, 0, 0, mask)
         for index, value in enumerate(values):
             self.add(EQUAL, len(values) - index, 0, value)
         self.verdict(ALLOW)
         self.verdict(answer(code))
 
 
-def build(machine: str, *, sockets: bool, owner: bool, ask_forks: bool) -> bytes:
+def build(
+    machine: str,
+    *,
+    sockets: bool,
+    owner: bool,
+    ask_forks: bool,
+    ask_signals: bool = False,
+    truncate: bool = True,
+) -> bytes:
     """The filter as BPF.
 
     ``sockets``: unix and internet sockets may be made (the sandbox has a network namespace of its own).
     ``owner``: the code may run as the user whose files it can see, so metadata calls are closed too.
     ``ask_forks``: every fork waits for the supervisor's answer.
+    ``ask_signals``: so does every signal, for nothing else keeps them inside.
+    ``truncate``: files may be cut by name (somebody else judges which).
     """
     program = Program(x86=machine == "x86_64")
     program.add(LOAD, 0, 0, MACHINE_AT)
@@ -148,21 +179,68 @@ def build(machine: str, *, sockets: bool, owner: bool, ask_forks: bool) -> bytes
     _judge_clone(program, ask_forks)
     if ask_forks:
         program.each(FORKS, ASK_SUPERVISOR)
+    if ask_signals:
+        _judge_signals(program)
+    if not truncate:
+        program.each(TRUNCATE, answer(EPERM))
     families = (AF_UNIX, AF_INET, AF_INET6) if sockets else ()
     program.judge(OTHERS, "socket", 0, families, EAFNOSUPPORT)
-    program.judge(OTHERS, "socketpair", 0, (AF_UNIX,), EAFNOSUPPORT)
+    if sockets:
+        program.judge(OTHERS, "socketpair", 0, (AF_UNIX,), EAFNOSUPPORT)
+    else:
+        _judge_pairs(program)
     program.judge(OTHERS, "setpriority", 1, (0,), EPERM)
     for name in ONLY_ON_SELF:
         program.judge(ONLY_ON_SELF, name, 0, (0,), EPERM)
     # A process that cannot be inspected could hide its memory and its files from the supervisor.
     program.refuse("prctl", 0, (PR_SET_DUMPABLE,), EPERM)
     if owner:
-        program.each(SKIPPED, answer(SUCCESS))
-        program.each(DENIED_TO_OWNER, answer(EPERM))
-        program.refuse("ioctl", 1, SET_FILE_FLAGS, EPERM)
+        _guard_the_owner(program)
     program.each(DENIED, answer(EPERM))
     program.verdict(ALLOW)
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program.instructions)
+
+
+def _guard_the_owner(program: Program) -> None:
+    program.each(SKIPPED, answer(SUCCESS))
+    program.each(DENIED_TO_OWNER, answer(EPERM))
+    program.refuse("ioctl", 1, SET_FILE_FLAGS + SET_OWNER_BY_IOCTL, EPERM)
+    program.refuse("fcntl", 1, SET_OWNER, EPERM)
+    for name, argument in OPENS.items():
+        program.refuse(name, argument, WRITELESS_OPENS, EPERM, mask=ACCESS_AND_TRUNCATE)
+    # Its flags are behind a pointer; who uses it falls back to openat.
+    openat2 = program.number(OTHERS, "openat2")
+    assert openat2 is not None
+    program.add(EQUAL, 0, 1, openat2)
+    program.verdict(answer(ENOSYS))
+
+
+def _judge_pairs(program: Program) -> None:
+    """Unix socket pairs of the connected kinds only: an end of a datagram pair can send to any name."""
+    number = program.number(OTHERS, "socketpair")
+    assert number is not None
+    program.add(EQUAL, 0, 8, number)
+    program.add(LOAD, 0, 0, ARGUMENTS_AT)
+    program.add(EQUAL, 0, 5, AF_UNIX)
+    program.add(LOAD, 0, 0, ARGUMENTS_AT + 8)
+    program.add(AND, 0, 0, 0xFFFFFFFF & ~PAIR_FLAGS)
+    program.add(EQUAL, 1, 0, STREAM)
+    program.add(EQUAL, 0, 1, SEQPACKET)
+    program.verdict(ALLOW)
+    program.verdict(answer(EAFNOSUPPORT))
+
+
+def _judge_signals(program: Program) -> None:
+    program.each(OTHER_SIGNALS, answer(EPERM))
+    kill = program.number(SIGNALS, "kill")
+    assert kill is not None
+    # 0 is the caller's own group, all of one session, and the worker leads a session of its own.
+    program.add(EQUAL, 0, 4, kill)
+    program.add(LOAD, 0, 0, ARGUMENTS_AT)
+    program.add(EQUAL, 0, 1, 0)
+    program.verdict(ALLOW)
+    program.verdict(ASK_SUPERVISOR)
+    program.each(SIGNALS, ASK_SUPERVISOR)
 
 
 def _judge_clone(program: Program, ask_forks: bool) -> None:

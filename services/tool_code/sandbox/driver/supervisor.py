@@ -115,7 +115,7 @@ class Supervisor:
 
     def _signal(self, number: int) -> None:
         with suppress(OSError):
-            os.kill(self.child.pid, number)
+            processes.send(self.child.pid, number)
 
     # -- the host
 

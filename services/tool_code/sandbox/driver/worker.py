@@ -85,15 +85,26 @@ def _limit(policy: Policy) -> None:
 
 
 def _wall(policy: Policy) -> None:
+    ask_signals, truncate = False, True
     if policy.readable is not None:
         # Imported here: where there is no need for Landlock, landlockpy need not be installed.
         from services.tool_code.sandbox.driver import domain
 
         # A domain inside the supervisor's: its signals do not reach the supervisor.
-        domain.enter(policy.readable, (policy.data_dir, policy.home_dir), processes=False)
+        folders = (policy.data_dir, policy.home_dir)
+        domain.enter(policy.readable, folders, processes=False, abi=policy.abi)
+        ask_signals = policy.abi < domain.SCOPES_SIGNALS
+        truncate = policy.abi >= domain.JUDGES_TRUNCATE
     ask = policy.process_cap == "notify"
     alone = policy.readable is not None
-    code = seccomp.build(platform.machine(), sockets=not alone, owner=alone, ask_forks=ask)
+    code = seccomp.build(
+        platform.machine(),
+        sockets=not alone,
+        owner=alone,
+        ask_forks=ask,
+        ask_signals=ask_signals,
+        truncate=truncate,
+    )
     listener = seccomp.install(code, listen=ask)
     if listener is not None:
         channel = socket.socket(fileno=os.dup(CONTROL_FD))
