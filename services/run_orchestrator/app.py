@@ -12,6 +12,7 @@ from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 
 from services.run_orchestrator.brokers import BrokerStore
+from services.run_orchestrator.files import RunFiles
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers, build_router
 from services.run_orchestrator.ledger import Ledger
@@ -27,6 +28,7 @@ from shared.kafka import build_broker
 from shared.publisher import Publisher
 from shared.runs.model import Run
 from shared.stores.database import PyMongoError, connect
+from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from shared.tasks import in_background, until_done
@@ -41,6 +43,7 @@ class Orchestrator:
         self._db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
         self._runs, self._messages = RunStore(self._db), MessageStore(self._db)
         self._brokers = BrokerStore(self._db)
+        self._files = RunFiles(FileStore(self._db))
         self._publisher = Publisher(settings, client_id="run-orchestrator")
         self._watch = BrokerWatch(settings, self._publisher, self._on_new_broker)
         self._model = Model(settings)
@@ -127,6 +130,7 @@ class Orchestrator:
             self._messages,
             self._publisher,
             self._follow_up,
+            self._files,
             tries=self._settings.model_tries,
         )
 
