@@ -17,6 +17,7 @@ from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers, build_router
 from services.run_orchestrator.ledger import Ledger
 from services.run_orchestrator.model import Model
+from services.run_orchestrator.pictures import Pictures
 from services.run_orchestrator.settings import Settings
 from services.run_orchestrator.sweeper import Sweeper
 from services.run_orchestrator.turn import Turn
@@ -24,6 +25,8 @@ from services.run_orchestrator.turns import Turns
 from shared import control, process
 from shared.broker_watch import BrokerWatch
 from shared.events import Control
+from shared.files.choose import storage_for
+from shared.files.library import Library
 from shared.kafka import build_broker
 from shared.publisher import Publisher
 from shared.runs.model import Run
@@ -43,7 +46,8 @@ class Orchestrator:
         self._db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
         self._runs, self._messages = RunStore(self._db), MessageStore(self._db)
         self._brokers = BrokerStore(self._db)
-        self._files = RunFiles(FileStore(self._db))
+        self._storage = storage_for(settings, self._db)
+        self._library = Library(FileStore(self._db), self._storage)
         self._publisher = Publisher(settings, client_id="run-orchestrator")
         self._watch = BrokerWatch(settings, self._publisher, self._on_new_broker)
         self._model = Model(settings)
@@ -72,6 +76,7 @@ class Orchestrator:
             stack.callback(self._db.client.close)
             stack.push_async_callback(self._model.close)
             await until_done(self._create_indexes, PyMongoError, what="the store")
+            await stack.enter_async_context(self._storage)
             await stack.enter_async_context(self._publisher)
             stack.push_async_callback(self._turns.drain)  # after the consumers have stopped
             for work in (
@@ -130,7 +135,8 @@ class Orchestrator:
             self._messages,
             self._publisher,
             self._follow_up,
-            self._files,
+            RunFiles(self._library.store),
+            Pictures(self._library),
             tries=self._settings.model_tries,
         )
 

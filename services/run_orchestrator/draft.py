@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from services.run_orchestrator.code_argument import CodeArgument
 from services.run_orchestrator.frames import Deltas, call_delta, image_delta, message_delta
 from services.run_orchestrator.ledger import Ledger
-from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions
+from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions, words_of
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
 from services.run_orchestrator.shown import known_files, links, new_images
 from services.run_orchestrator.tokenizer import about_tokens
@@ -61,7 +61,7 @@ class Draft:
         if not self.text and not self.calls:
             return Usage()
         written = self.text + "".join(call.arguments for call in self.calls.values())
-        asked = json.dumps(self.prompt, ensure_ascii=False)
+        asked = words_of(self.prompt)
         return Usage(prompt_tokens=about_tokens(asked), completion_tokens=about_tokens(written))
 
     async def take(self, piece: Piece) -> None:

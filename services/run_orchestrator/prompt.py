@@ -1,6 +1,7 @@
 """What the model sees: instructions, the thread's messages, and what this run did so far."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from shared.stores.database import Document
 CODE_INTERPRETER = "code_interpreter"
 Prompt: TypeAlias = dict[str, Any]  # arguments of a chat completion, without model and stream
 
+IMAGE_BYTES = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
 FILES = "Uploaded files, for the code to read:"
 CODE_TOOL = {
     "type": "function",
@@ -65,6 +67,11 @@ def _files(files: Sequence[CodeFile]) -> str:
         for file in files
     ]
     return "\n".join([FILES, *lines]) if lines else ""
+
+
+def words_of(prompt: Prompt) -> str:
+    """The prompt as one text, to be measured: without the bytes of its images."""
+    return IMAGE_BYTES.sub("", json.dumps(prompt, ensure_ascii=False))
 
 
 def completion_budget(run: Run) -> int | None:

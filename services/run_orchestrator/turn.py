@@ -13,6 +13,7 @@ from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.frames import Deltas
 from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
 from services.run_orchestrator.model import Model
+from services.run_orchestrator.pictures import Pictures
 from services.run_orchestrator.prompt import build_prompt, completion_budget
 from services.run_orchestrator.replies import ModelTrouble
 from shared.backoff import backoff_s
@@ -41,6 +42,7 @@ class Turn:
         publisher: Publisher,
         follow_up: FollowUp,
         files: RunFiles,
+        pictures: Pictures,
         *,
         tries: int,
     ) -> None:
@@ -49,6 +51,7 @@ class Turn:
         self._messages = messages
         self._follow_up = follow_up
         self._files = files
+        self._pictures = pictures
         self._tries = tries
         self._deltas = Deltas(publisher)
         self._draft = Draft(ledger, self._deltas, {})
@@ -89,10 +92,11 @@ class Turn:
             return
         files = await self._files.for_code(run)
         try:
-            self._draft.prompt = build_prompt(run, await self._thread(run, files), files)
+            thread = await self._pictures.put_into(run, await self._thread(run, files))
         except PromptBudgetUsedUp:
             await self._conclude(self._out_of("max_prompt_tokens"))
             return
+        self._draft.prompt = build_prompt(run, thread, files)
         for failures in range(1, self._tries + 1):
             try:
                 async with aclosing(self._model.stream(run.settings.model, self._draft.prompt)) as pieces:
