@@ -33,7 +33,7 @@ class CodeRequested(Message):
     """``tool-requests.code``: run ``code`` in the session of the thread.
 
     ``token`` must come back with the result. ``deadline`` is in Unix seconds; no result is
-    of use after it.
+    of use after it. ``files`` are the ids of those that the code may read.
     """
 
     call_id: str
@@ -43,12 +43,14 @@ class CodeRequested(Message):
     code: str
     token: str
     deadline: float
+    files: tuple[str, ...] = ()
 
 
 class ToolResult(Message):
     """``tool-results``: what a tool answered; the first result for a call stands.
 
     ``output`` is what the model is told, ``outputs`` what the API shows (logs, images).
+    ``files`` are those that the thread's code has written: ``path`` (below /mnt/data) and ``file_id``.
     """
 
     call_id: str
@@ -56,6 +58,7 @@ class ToolResult(Message):
     token: str
     output: str
     outputs: tuple[dict[str, Any], ...] = ()
+    files: tuple[dict[str, Any], ...] = ()
 
 
 class Frame(Message):

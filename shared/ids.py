@@ -35,6 +35,11 @@ def derived_id(prefix: str, *parts: object) -> str:
     return f"{prefix}_" + "".join(letters)
 
 
+def derived_file_id(*parts: object) -> str:
+    """Return the id of a file that follows from ``parts``: see ``derived_id``."""
+    return "file-" + derived_id("", *parts)[1:]
+
+
 def new_sequence() -> int:
     """Return a sort key for lists whose members do not depend on one another (assistants, threads).
 

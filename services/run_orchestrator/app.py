@@ -12,10 +12,12 @@ from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 
 from services.run_orchestrator.brokers import BrokerStore
+from services.run_orchestrator.files import RunFiles
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers, build_router
 from services.run_orchestrator.ledger import Ledger
 from services.run_orchestrator.model import Model
+from services.run_orchestrator.pictures import Pictures
 from services.run_orchestrator.settings import Settings
 from services.run_orchestrator.sweeper import Sweeper
 from services.run_orchestrator.turn import Turn
@@ -23,10 +25,13 @@ from services.run_orchestrator.turns import Turns
 from shared import control, process
 from shared.broker_watch import BrokerWatch
 from shared.events import Control
+from shared.files.choose import storage_for
+from shared.files.library import Library
 from shared.kafka import build_broker, start
 from shared.publisher import Publisher
 from shared.runs.model import Run
 from shared.stores.database import PyMongoError, connect
+from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from shared.tasks import in_background, until_done
@@ -41,6 +46,8 @@ class Orchestrator:
         self._db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
         self._runs, self._messages = RunStore(self._db), MessageStore(self._db)
         self._brokers = BrokerStore(self._db)
+        self._storage = storage_for(settings, self._db)
+        self._library = Library(FileStore(self._db), self._storage)
         self._publisher = Publisher(settings, client_id="run-orchestrator")
         self._watch = BrokerWatch(settings, self._publisher, self._on_new_broker)
         self._model = Model(settings)
@@ -69,6 +76,7 @@ class Orchestrator:
             stack.callback(self._db.client.close)
             stack.push_async_callback(self._model.close)
             await until_done(self._create_indexes, PyMongoError, what="the store")
+            await stack.enter_async_context(self._storage)
             await stack.enter_async_context(self._publisher)
             stack.push_async_callback(self._turns.drain)  # after the consumers have stopped
             for work in (
@@ -127,6 +135,8 @@ class Orchestrator:
             self._messages,
             self._publisher,
             self._follow_up,
+            RunFiles(self._library.store),
+            Pictures(self._library),
             tries=self._settings.model_tries,
         )
 

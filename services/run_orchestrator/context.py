@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.run_orchestrator.prompt import build_prompt, completion_budget
 from services.run_orchestrator.tokenizer import count_tokens, most_tokens
+from shared.files.for_code import CodeFile
 from shared.runs.model import Run
 from shared.stores.database import Document
 
@@ -29,7 +30,7 @@ class Room:
     strict: bool
 
 
-async def room_for(run: Run, window: int) -> Room:
+async def room_for(run: Run, window: int, files: Sequence[CodeFile] = ()) -> Room:
     """Return what the instructions, the tools and the run's own turns leave."""
     reply = completion_budget(run)
     kept_free = min(REPLY_TOKENS if reply is None else reply, window // REPLY_SHARE)
@@ -37,7 +38,7 @@ async def room_for(run: Run, window: int) -> Room:
     if run.settings.max_prompt_tokens is not None:
         left = run.settings.max_prompt_tokens - run.used.prompt_tokens
         tokens, strict = min(tokens, left), left <= tokens
-    fixed = json.dumps(build_prompt(run, []), ensure_ascii=False)
+    fixed = json.dumps(build_prompt(run, [], files), ensure_ascii=False)
     used = most_tokens(fixed)
     if used > tokens // 2:  # else the bound is good enough
         used = await asyncio.to_thread(count_tokens, fixed)

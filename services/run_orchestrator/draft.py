@@ -5,10 +5,11 @@ import time
 from dataclasses import dataclass, field
 
 from services.run_orchestrator.code_argument import CodeArgument
-from services.run_orchestrator.frames import Deltas, call_delta, message_delta
+from services.run_orchestrator.frames import Deltas, call_delta, image_delta, message_delta
 from services.run_orchestrator.ledger import Ledger
-from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions
+from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions, words_of
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
+from services.run_orchestrator.shown import known_files, links, new_images
 from services.run_orchestrator.tokenizer import about_tokens
 from shared.ids import derived_id
 from shared.runs import facts as f
@@ -44,12 +45,15 @@ class Draft:
     deltas: Deltas
     prompt: Prompt
     text: str = ""
+    images: tuple[Json, ...] = ()  # of the code before this message
     calls: dict[int, CallDraft] = field(default_factory=dict)
 
     @property
     def content(self) -> tuple[Json, ...]:
-        part = {"type": "text", "text": {"value": self.text, "annotations": []}}
-        return (part,) if self.text else ()
+        if not self.text:
+            return ()
+        annotations = links(self.text, known_files(self.ledger.run))
+        return (*self.images, {"type": "text", "text": {"value": self.text, "annotations": annotations}})
 
     @property
     def usage(self) -> Usage:
@@ -57,7 +61,7 @@ class Draft:
         if not self.text and not self.calls:
             return Usage()
         written = self.text + "".join(call.arguments for call in self.calls.values())
-        asked = json.dumps(self.prompt, ensure_ascii=False)
+        asked = words_of(self.prompt)
         return Usage(prompt_tokens=about_tokens(asked), completion_tokens=about_tokens(written))
 
     async def take(self, piece: Piece) -> None:
@@ -73,9 +77,12 @@ class Draft:
         if self.calls:
             return  # text behind a call belongs nowhere in the API's order of steps
         if not self.text:
+            self.images = new_images(self.ledger.run)
             run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, time.time()))
             assert run.step is not None, "MessageStarted opens a step"
-            await self.deltas.begin(run, message_delta(run.step))
+            await self.deltas.begin(run, message_delta(run.step, index=len(self.images)))
+            for index, image in enumerate(self.images):
+                await self.deltas.send(*image_delta(run.step, index, image))
         self.text += value
         await self.deltas.add(value)
 

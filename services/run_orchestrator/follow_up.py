@@ -5,6 +5,7 @@ import time
 from pydantic import SecretStr
 
 from services.run_orchestrator.call_token import call_token
+from services.run_orchestrator.files import code_file_ids
 from shared.events import CodeRequested
 from shared.publisher import Publisher
 from shared.runs.facts import Settled
@@ -46,6 +47,7 @@ class FollowUp:
                 code=call.input,
                 token=call_token(self._call_secret, run.project_id, run.id, call.id),
                 deadline=float(run.expires_at),
+                files=code_file_ids(run),
             )
             await self._publisher.request(TOOL_REQUESTS_CODE, run.thread_id, request)
 

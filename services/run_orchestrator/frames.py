@@ -37,6 +37,13 @@ class Deltas:
         self._run = run if run.slots else None
         self._wrap, self._first = wrap, True
 
+    async def send(self, event: str, data: Json) -> None:
+        """Send a piece that is not text, to the same target."""
+        await self.flush()
+        async with self._lock:
+            if self._run is not None:
+                await self._send(self._run, event, data)
+
     async def add(self, text: str) -> None:
         if self._run is None:
             return
@@ -73,10 +80,21 @@ class Deltas:
             await asyncio.gather(self._timer, return_exceptions=True)
 
 
-def message_delta(step: Step) -> Wrap:
+def image_delta(step: Step, index: int, image: Json) -> tuple[str, Json]:
+    delta = {"content": [{"index": index, **image}]}
+    return "thread.message.delta", {
+        "id": step.message_id,
+        "object": "thread.message.delta",
+        "delta": delta,
+    }
+
+
+def message_delta(step: Step, index: int = 0) -> Wrap:
+    """``index`` is the place of the text among the parts of the message."""
+
     def wrap(text: str, first: bool) -> tuple[str, Json]:
         value: Json = {"value": text, "annotations": []} if first else {"value": text}
-        content = [{"index": 0, "type": "text", "text": value}]
+        content = [{"index": index, "type": "text", "text": value}]
         data = {"id": step.message_id, "object": "thread.message.delta", "delta": {"content": content}}
         return "thread.message.delta", data
 

@@ -63,7 +63,7 @@ class Handlers:
                     "refused a tool result", extra={"reason": "unknown run" if run is None else "token"}
                 )
                 return
-            answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs)
+            answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs, result.files)
             after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
             if not taken or after.phase == "tools":
                 return  # a repeat, or other calls are still awaited

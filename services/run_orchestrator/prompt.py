@@ -1,16 +1,20 @@
 """What the model sees: instructions, the thread's messages, and what this run did so far."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from shared.files.for_code import FOLDER, CodeFile
 from shared.runs.model import Json, Run, Step
 from shared.stores.database import Document
 
 CODE_INTERPRETER = "code_interpreter"
 Prompt: TypeAlias = dict[str, Any]  # arguments of a chat completion, without model and stream
 
+IMAGE_BYTES = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
+FILES = "Uploaded files, for the code to read:"
 CODE_TOOL = {
     "type": "function",
     "function": {
@@ -18,7 +22,9 @@ CODE_TOOL = {
         "description": (
             "Runs Python and returns what it printed, with the value of the last expression. "
             "Variables and files stay between calls. There is no network. "
-            "The working directory is /mnt/data."
+            "The working directory is /mnt/data. Figures are shown to the user. "
+            "To let the user download a file that the code wrote, "
+            "link to it in the answer as sandbox:/mnt/data/<name>."
         ),
         "parameters": {
             "type": "object",
@@ -30,12 +36,13 @@ CODE_TOOL = {
 }
 
 
-def build_prompt(run: Run, thread: Sequence[Document]) -> Prompt:
+def build_prompt(run: Run, thread: Sequence[Document], files: Sequence[CodeFile] = ()) -> Prompt:
     """Build the request for the run's next model turn from the messages of its ``thread``."""
     settings = run.settings
     messages: list[Json] = []
-    if settings.instructions:
-        messages.append({"role": "system", "content": settings.instructions})
+    told = [settings.instructions, _files(files)]
+    if any(told):
+        messages.append({"role": "system", "content": "\n\n".join(filter(None, told))})
     messages += [_said(message) for message in thread]
     messages += _done(run.steps)
     prompt: Prompt = {"messages": messages}
@@ -50,6 +57,21 @@ def build_prompt(run: Run, thread: Sequence[Document]) -> Prompt:
         # Servers that know reasoning models refuse the older name for those, and most others know only it.
         prompt["max_completion_tokens" if settings.reasoning_effort else "max_tokens"] = left
     return prompt | _tools(run)
+
+
+def _files(files: Sequence[CodeFile]) -> str:
+    lines = [
+        f"- {file.name} (id {file.id}): too large for the sandbox, cannot be opened"
+        if file.too_large
+        else f"- {FOLDER}/{file.name} (also {FOLDER}/{file.id}), {file.bytes} bytes"
+        for file in files
+    ]
+    return "\n".join([FILES, *lines]) if lines else ""
+
+
+def words_of(prompt: Prompt) -> str:
+    """The prompt as one text, to be measured: without the bytes of its images."""
+    return IMAGE_BYTES.sub("", json.dumps(prompt, ensure_ascii=False))
 
 
 def completion_budget(run: Run) -> int | None:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
 
-from shared.settings import ServiceSettings
+from shared.files.settings import FileSettings
 
 WINDOWS = {
     "gpt-3.5-turbo": 16_385,
@@ -15,7 +15,7 @@ WINDOWS = {
 }
 
 
-class Settings(ServiceSettings):
+class Settings(FileSettings):
     port: PositiveInt = 8081
 
     model_url: HttpUrl = HttpUrl("http://localhost:8000/v1")

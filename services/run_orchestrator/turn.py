@@ -3,17 +3,21 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from services.run_orchestrator.context import PromptBudgetUsedUp, keep_first, room_for, select
 from services.run_orchestrator.draft import Draft
+from services.run_orchestrator.files import RunFiles
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.frames import Deltas
 from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
 from services.run_orchestrator.model import Model
+from services.run_orchestrator.pictures import Pictures
 from services.run_orchestrator.prompt import build_prompt, completion_budget
 from services.run_orchestrator.replies import ModelTrouble
 from shared.backoff import backoff_s
+from shared.files.for_code import CodeFile
 from shared.publisher import Publisher
 from shared.runs import facts as f
 from shared.runs.model import Run, Usage
@@ -37,6 +41,8 @@ class Turn:
         messages: MessageStore,
         publisher: Publisher,
         follow_up: FollowUp,
+        files: RunFiles,
+        pictures: Pictures,
         *,
         tries: int,
     ) -> None:
@@ -44,6 +50,8 @@ class Turn:
         self._model = model
         self._messages = messages
         self._follow_up = follow_up
+        self._files = files
+        self._pictures = pictures
         self._tries = tries
         self._deltas = Deltas(publisher)
         self._draft = Draft(ledger, self._deltas, {})
@@ -82,11 +90,13 @@ class Turn:
         if completion_budget(run) == 0:
             await self._conclude(self._out_of("max_completion_tokens"))
             return
+        files = await self._files.for_code(run)
         try:
-            self._draft.prompt = build_prompt(run, await self._thread(run))
+            thread = await self._pictures.put_into(run, await self._thread(run, files))
         except PromptBudgetUsedUp:
             await self._conclude(self._out_of("max_prompt_tokens"))
             return
+        self._draft.prompt = build_prompt(run, thread, files)
         for failures in range(1, self._tries + 1):
             try:
                 async with aclosing(self._model.stream(run.settings.model, self._draft.prompt)) as pieces:
@@ -100,9 +110,9 @@ class Turn:
                 await self._follow_up.after(self._ledger.run)
                 return
 
-    async def _thread(self, run: Run) -> list[Document]:
+    async def _thread(self, run: Run, files: Sequence[CodeFile]) -> list[Document]:
         """The messages that fit. Raises PromptBudgetUsedUp."""
-        room = await room_for(run, self._model.window(run.settings.model))
+        room = await room_for(run, self._model.window(run.settings.model), files)
         strategy = run.settings.truncation_strategy
         async with aclosing(self._messages.newest(run.thread_id, upto=run.input_upto)) as newest:
             kept = await select(newest, room, strategy.get("last_messages"))

@@ -2,7 +2,7 @@
 
 Consumes  ``tool-requests.code``, ``control`` (cancel)
 Emits     ``tool-results``
-Stores    ``tool_executions`` (the ledger of calls), ``code_sessions``
+Stores    ``tool_executions`` (the ledger of calls), ``code_sessions``, files
 
 Read ``handlers.py`` first, then ``calls.py``; ``sandbox/`` holds the sandboxes.
 """

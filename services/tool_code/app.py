@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from services.tool_code.calls import Calls
 from services.tool_code.executions import ExecutionStore
+from services.tool_code.files import Files
 from services.tool_code.handlers import Handlers
 from services.tool_code.intake import Intake
 from services.tool_code.sandbox.choose import Unavailable, choose_backend
@@ -19,8 +20,11 @@ from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
 from shared import control, process
 from shared.broker_watch import BrokerWatch
+from shared.files.choose import storage_for
+from shared.files.library import Library
 from shared.publisher import Publisher
 from shared.stores.database import PyMongoError, connect
+from shared.stores.files import FileStore
 from shared.tasks import in_background, until_done
 from shared.topics import TOOL_REQUESTS_CODE
 
@@ -47,7 +51,9 @@ class ToolCode:
             await until_done(self._executions.create_indexes, PyMongoError, what="the store")
             sessions, why_not = await self._open_sandboxes(stack)
             await stack.enter_async_context(self._publisher)
-            calls = Calls(self._executions, sessions, self._settings.call_timeout_s, why_not)
+            storage = await stack.enter_async_context(storage_for(self._settings, self._db))
+            files = Files(Library(FileStore(self._db), storage))
+            calls = Calls(self._executions, sessions, files, self._settings.call_timeout_s, why_not)
             handlers = Handlers(calls, self._publisher)
             intake = Intake(
                 self._settings.kafka_bootstrap,

@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from services.tool_code.executions import Claim, ExecutionStore
+from services.tool_code.files import Files
 from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
@@ -20,17 +23,32 @@ LOST = (
     "The code was not run again; run what you still need."
 )
 GIVEN_UP = "The code was not run again: its worker was lost each time it ran."
-WITHOUT_IMAGES = "{} images were drawn; this server cannot show images yet."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model is told, what the API shows, and what there is to link to."""
+
+    output: str
+    logs: str
+    images: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Calls:
     """``sessions`` is None, and ``why_not`` says why, where no sandbox works."""
 
     def __init__(
-        self, executions: ExecutionStore, sessions: Sessions | None, timeout_s: float, why_not: str = ""
+        self,
+        executions: ExecutionStore,
+        sessions: Sessions | None,
+        files: Files,
+        timeout_s: float,
+        why_not: str = "",
     ) -> None:
         self._executions = executions
         self._sessions = sessions
+        self._files = files
         self._timeout_s = timeout_s
         self._why_not = why_not
 
@@ -45,40 +63,41 @@ class Calls:
             log.warning("a request came too late")
             return None
         if claim.result is not None:
-            return _result(request, claim.result["output"], claim.result["logs"])
+            return _result(request, _known(claim.result))
         try:
-            output, logs = await self._run(request, claim)
+            answer = await self._run(request, claim)
         except asyncio.CancelledError:
             await self._executions.release(request.call_id, claim.attempt)
             raise
-        kept = {"output": output, "logs": logs}
-        if not await self._executions.finish(request.call_id, claim.attempt, kept):
+        if not await self._executions.finish(request.call_id, claim.attempt, asdict(answer)):
             log.warning("another worker took the call over; its result stands")
             return None
-        return _result(request, output, logs)
+        return _result(request, answer)
 
-    async def _run(self, request: CodeRequested, claim: Claim) -> tuple[str, str]:
-        """What the model is told, and what the API shows."""
+    async def _run(self, request: CodeRequested, claim: Claim) -> Answer:
         if self._sessions is None:
-            told = f"The code could not be run: no sandbox works on this server. {self._why_not}"
-            return told, told
+            return _only(f"The code could not be run: no sandbox works on this server. {self._why_not}")
         async with self._sessions.of_thread(request.thread_id) as held:
             if held.session is None and claim.attempt > 1:
                 if claim.attempt > MAX_ATTEMPTS:
-                    return GIVEN_UP, GIVEN_UP
+                    return _only(GIVEN_UP)
                 if await self._sessions.earlier_calls(request.thread_id):
                     await self._sessions.start(request.thread_id, held)
-                    return LOST, LOST
+                    return _only(LOST)
             try:
                 fresh = held.session is None
                 session = held.session or await self._sessions.start(request.thread_id, held)
+                notes = await self._files.bring(session, held, request)
                 execution = await self._execute(session, request)
             except SandboxError as error:
                 log.error("a sandbox failed", exc_info=error)
-                told = f"The code could not be run: {error}"
-                return told, told
+                return _only(f"The code could not be run: {error}")
             await self._sessions.count_call(request.thread_id)
-            return _told(execution, new=fresh and held.earlier > 0), _shown(execution)
+            images = await self._files.keep_images(request, execution)
+            files = await self._files.keep_files(session, held, request, execution)
+        if fresh and held.earlier > 0:
+            notes = [NEW_SESSION, *notes]
+        return Answer(_told(execution, notes, len(images)), _shown(execution), images, files)
 
     async def _execute(self, session: Session, request: CodeRequested) -> Execution:
         timeout_s = min(self._timeout_s, max(request.deadline - time.time(), 1.0))
@@ -87,9 +106,14 @@ class Calls:
         return execution
 
 
-def _told(execution: Execution, *, new: bool) -> str:
-    images = WITHOUT_IMAGES.format(len(execution.images)) if execution.images else None
-    parts = [NEW_SESSION if new else None, execution.logs, execution.notice, images]
+def _told(execution: Execution, notes: list[str], shown: int) -> str:
+    parts = [*notes, execution.logs, execution.notice]
+    if shown:
+        parts.append(
+            "[1 image was shown to the user.]" if shown == 1 else f"[{shown} images were shown to the user.]"
+        )
+    if lost := len(execution.images) - shown:
+        parts.append(f"[{lost} images could not be stored, and were not shown.]")
     return "\n".join(part for part in parts if part)
 
 
@@ -97,11 +121,23 @@ def _shown(execution: Execution) -> str:
     return "\n".join(part for part in (execution.logs, execution.notice) if part)
 
 
-def _result(request: CodeRequested, output: str, logs: str) -> ToolResult:
+def _only(told: str) -> Answer:
+    return Answer(told, told)
+
+
+def _known(kept: dict[str, Any]) -> Answer:
+    """What the ledger has; workers of an earlier version knew no images and no files."""
+    return Answer(kept["output"], kept["logs"], kept.get("images", []), kept.get("files", []))
+
+
+def _result(request: CodeRequested, answer: Answer) -> ToolResult:
+    logs = [{"type": "logs", "logs": answer.logs}] if answer.logs else []
+    images = [{"type": "image", "image": {"file_id": file_id}} for file_id in answer.images]
     return ToolResult(
         call_id=request.call_id,
         run_id=request.run_id,
         token=request.token,
-        output=output,
-        outputs=({"type": "logs", "logs": logs},) if logs else (),
+        output=answer.output,
+        outputs=(*logs, *images),
+        files=tuple(answer.files),
     )

@@ -17,12 +17,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Held:
-    """A thread's place in this worker. ``earlier`` calls were made in another sandbox, gone since."""
+    """A thread's place in this worker. ``earlier`` calls were made in another sandbox, gone since.
+
+    By their paths: the files that were ``brought`` into the sandbox, and those that its code ``made``.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     session: Session | None = None
     earlier: int = 0
     used_at: float = 0.0
+    brought: dict[str, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
 
 
 class Sessions:
@@ -61,6 +66,8 @@ class Sessions:
             with suppress(SandboxStartFailed):
                 held.session = await starting  # it is there now: the thread's next call has it
             raise
+        finally:
+            held.brought = {}
         begun = {"$set": {"owner": self._owner, "calls": 0}, "$inc": {"epoch": 1}}
         await self._sessions.update_one({"_id": thread_id}, begun, upsert=True)
         return held.session

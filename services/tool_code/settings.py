@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from services.tool_code.sandbox.limits import Limits
-from shared.settings import ServiceSettings
+from shared.files.settings import FileSettings
 
 
-class Settings(ServiceSettings):
+class Settings(FileSettings):
     port: PositiveInt = 8082
 
     sandbox: Literal["auto", "docker", "bwrap", "landlock"] = "auto"  # auto: the strongest that works here

@@ -75,15 +75,35 @@ class Library:
         self._forget = forget
 
     @asynccontextmanager
-    async def arrival(self, project_id: str) -> AsyncIterator[Arrival]:
-        """Let a new file come in; what is not complete at the end of the block is removed."""
-        file_id = new_file_id()
+    async def arrival(self, project_id: str, *, file_id: str | None = None) -> AsyncIterator[Arrival]:
+        """Let a new file come in; what is not complete at the end of the block is removed.
+
+        With a ``file_id``, what an earlier attempt left under it is replaced.
+        """
+        again = file_id is not None
+        file_id = file_id or new_file_id()
         await self.store.expect(file_id, project_id, time.time())
         try:
+            if again:
+                await self._storage.delete(file_id)
             yield Arrival(file_id, project_id, self.store, self._storage)
         except BaseException:
             await asyncio.shield(self._give_up(file_id, project_id))
             raise
+
+    async def keep(
+        self, file_id: str, project_id: str, content: bytes, *, purpose: str, filename: str
+    ) -> Document:
+        """Add a file whose id follows from the work that made it. Safe to repeat: a complete one stays."""
+        if found := await self.store.get(project_id, file_id, time.time()):
+            return found
+        async with self.arrival(project_id, file_id=file_id) as arrival:
+            await arrival.write(_whole(content))
+            return await arrival.complete(purpose=purpose, filename=filename)
+
+    async def content(self, file: Document) -> bytes:
+        """All bytes of a file that is known to be small. Raises as ``Storage.read`` does."""
+        return b"".join([piece async for piece in self.read(file)])
 
     def read(self, file: Document) -> AsyncGenerator[bytes, None]:
         return self._storage.read(file["_id"])
@@ -132,3 +152,7 @@ class Library:
             await self.store.removed(file_id)
         except PASSING as error:
             log.warning("leftovers of a file remain", extra={"reason": repr(error), "file_id": file_id})
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -96,6 +96,7 @@ class ToolAnswered:
     output: str
     now: float
     outputs: tuple[Json, ...] = ()
+    files: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True)

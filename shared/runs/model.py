@@ -59,6 +59,7 @@ class ToolCall(Frozen):
     input: str  # the code, or the function's arguments as JSON text
     output: str | None = None  # what the model is told
     outputs: tuple[Json, ...] = ()  # code interpreter: what the API shows, logs and images
+    files: tuple[Json, ...] = ()  # code interpreter: what there is to link to, ``path`` and ``file_id``
 
 
 class Step(Frozen):

@@ -128,7 +128,9 @@ def _tool_answered(run: Run, fact: f.ToolAnswered) -> Run:
         return run
     assert run.step is not None, "an awaited call has a step"
     calls = tuple(
-        call.evolve(output=fact.output, outputs=fact.outputs) if call.id == fact.call_id else call
+        call.evolve(output=fact.output, outputs=fact.outputs, files=fact.files)
+        if call.id == fact.call_id
+        else call
         for call in run.step.calls
     )
     return _await_calls(change_step(run, calls=calls), fact.now)

@@ -127,9 +127,16 @@ def message_view(run: Run, step: Step) -> Json:
         "completed_at": step.ended_at if status == "completed" else None,
         "role": "assistant",
         "content": list(step.content),
-        "attachments": [],
+        "attachments": _attachments(step),
         "metadata": {},
     }
+
+
+def _attachments(step: Step) -> list[Json]:
+    """The files that the text links to."""
+    annotations = (each for part in step.content for each in part.get("text", {}).get("annotations", ()))
+    ids = dict.fromkeys(each["file_path"]["file_id"] for each in annotations if each["type"] == "file_path")
+    return [{"file_id": file_id, "tools": [{"type": "code_interpreter"}]} for file_id in ids]
 
 
 def call_view(call: ToolCall) -> Json:

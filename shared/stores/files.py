@@ -38,9 +38,9 @@ class FileStore:
             await self._files.create_index([(key, ASCENDING) for key in keys])
 
     async def expect(self, file_id: str, project_id: str, now: float) -> None:
-        """Bytes for a new file are about to come."""
-        document = {"_id": file_id, "project_id": project_id, "state": "arriving", "due": now + SILENT_S}
-        await self._files.insert_one(document)
+        """Bytes for a new file are about to come, or once more after an attempt that was lost."""
+        arriving = {"_id": file_id, "project_id": project_id, "state": "arriving"}
+        await self._files.update_one(arriving, {"$set": {"due": now + SILENT_S}}, upsert=True)
 
     async def renew(self, file_id: str, now: float) -> None:
         """They are still coming."""

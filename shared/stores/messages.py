@@ -44,7 +44,14 @@ class MessageStore:
         message = message_view(run, step)
         state = {
             name: message[name]
-            for name in ("status", "incomplete_details", "incomplete_at", "completed_at", "content")
+            for name in (
+                "status",
+                "incomplete_details",
+                "incomplete_at",
+                "completed_at",
+                "content",
+                "attachments",
+            )
         }
         if step.superseded:
             state["live"] = False

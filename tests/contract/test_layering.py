@@ -30,19 +30,7 @@ IMPURE = CLOCKS_AND_CHANCE | IO
 THE_DRIVER = "shared/stores/database.py"
 
 # Modules of shared that fewer than two services use, and why they may stay.
-ONLY_ONE_USER: dict[str, str] = dict.fromkeys(
-    [
-        "shared.files.choose",
-        "shared.files.disk",
-        "shared.files.gridfs",
-        "shared.files.library",
-        "shared.files.s3",
-        "shared.files.settings",
-        "shared.files.storage",
-        "shared.stores.files",
-    ],
-    "tool_code reads and writes files through it next",
-)
+ONLY_ONE_USER: dict[str, str] = {}
 
 
 def name_of(path: Path) -> str:

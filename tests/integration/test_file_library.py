@@ -142,3 +142,16 @@ async def test_an_expired_file_is_not_there_even_before_it_is_swept(library: Lib
     await db["files"].update_one({"_id": file["_id"]}, {"$set": {"gone_at": 1}})
     assert await library.sweep() == 1
     assert await left(db) == 0
+
+
+async def test_a_file_with_a_derived_id_is_kept_once(library: Library, db: Database) -> None:
+    async def keep(content: bytes) -> Document:
+        return await library.keep("file-x", PROJECT, content, purpose="assistants_output", filename="x.png")
+
+    await library.store.expect("file-x", PROJECT, time.time())  # a worker died in the middle of it
+    await db[f"{BUCKET}.chunks"].insert_one({"files_id": "file-x", "n": 0, "data": b"half"})
+    made = await keep(b"whole")
+    assert await library.content(made) == b"whole"
+    assert await keep(b"other") == await library.store.get(PROJECT, "file-x", time.time())
+    assert await library.content(made) == b"whole"
+    assert await listed(library) == ["file-x"]

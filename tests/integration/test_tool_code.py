@@ -13,10 +13,15 @@ from services.tool_code.app import build_app
 from services.tool_code.executions import ExecutionStore
 from services.tool_code.settings import Settings
 from shared.events import CodeRequested, Control, ToolResult
-from shared.ids import new_id
+from shared.files.for_code import LARGEST_BYTES
+from shared.files.gridfs import GridFSStorage
+from shared.files.library import Library
+from shared.ids import new_file_id, new_id
 from shared.kafka import connect_admin, ensure_topics
 from shared.publisher import Publisher
 from shared.stores.database import Database, connect
+from shared.stores.files import FileStore
+from shared.stores.page import PageQuery
 from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS
 from tests.eventually import eventually
 
@@ -31,7 +36,13 @@ class Orchestrator:
         self.consumer = consumer
 
     async def ask(
-        self, code: str, *, thread: str, call: str | None = None, run: str = "run_1"
+        self,
+        code: str,
+        *,
+        thread: str,
+        call: str | None = None,
+        run: str = "run_1",
+        files: tuple[str, ...] = (),
     ) -> CodeRequested:
         request = CodeRequested(
             call_id=call or new_id("call"),
@@ -41,6 +52,7 @@ class Orchestrator:
             code=code,
             token="t",
             deadline=time.time() + 100,
+            files=files,
         )
         await eventually(lambda: self.publisher.request(TOOL_REQUESTS_CODE, thread, request))
         return request
@@ -93,6 +105,24 @@ async def orchestrator(settings: Settings, service: None) -> AsyncIterator[Orche
         await consumer.seek_to_end(*partitions)
         yield Orchestrator(publisher, consumer)
         await consumer.stop()
+
+
+@pytest.fixture
+def library(db: Database) -> Library:
+    return Library(FileStore(db), GridFSStorage(db))
+
+
+async def upload(library: Library, filename: str, content: bytes) -> str:
+    file_id = new_file_id()
+    await library.keep(file_id, "p", content, purpose="assistants", filename=filename)
+    return file_id
+
+
+async def outputs_of(library: Library) -> dict[str, str]:
+    """What the code has made: id -> name."""
+    query = PageQuery(limit=100)
+    files, _ = await library.store.page("p", query, purpose="assistants_output", now=time.time())
+    return {file["_id"]: file["filename"] for file in files}
 
 
 def thread() -> str:
@@ -171,3 +201,69 @@ async def test_an_unreadable_request_is_set_aside_and_the_next_one_runs(
     assert (await orchestrator.result()).output == "1\n"
     assert b'"run_id":"r"' in (await dead.getone()).value
     await dead.stop()
+
+
+async def test_the_code_reads_files_under_their_id_and_their_name(
+    orchestrator: Orchestrator, library: Library
+) -> None:
+    mine = thread()
+    first, second = await upload(library, "../a.csv", b"x\n1\n"), await upload(library, "b.csv", b"x\n2\n")
+    read = f"print(open('a.csv').read() == open('{first}').read()); open('a.csv', 'w').write('mine')"
+    await orchestrator.ask(read, thread=mine, files=(first, "file-gone"))
+    assert (await orchestrator.result()).output == "True\n4\n"
+    more = "print(open('a.csv').read(), open('b.csv').read())"
+    await orchestrator.ask(more, thread=mine, files=(first, second))
+    assert (await orchestrator.result()).output == "mine x\n2\n\n"
+
+
+async def test_the_model_is_told_once_of_a_file_that_is_too_large(
+    orchestrator: Orchestrator, library: Library, db: Database
+) -> None:
+    mine, large = thread(), await upload(library, "large.bin", b"x")
+    await db["files"].update_one({"_id": large}, {"$set": {"bytes": LARGEST_BYTES + 1}})
+    told = f"The file large.bin ({large}) is not there: it is larger than 32 MiB."
+    for output in (f"{told}\n1\n", "1\n"):
+        await orchestrator.ask("print(1)", thread=mine, files=(large,))
+        assert (await orchestrator.result()).output == output
+
+
+async def test_images_become_files_once(orchestrator: Orchestrator, library: Library) -> None:
+    mine, call = thread(), new_id("call")
+    code = (
+        "import matplotlib.pyplot as plt\nfor n in range(2):\n    plt.plot([n, 1])\n    plt.show()\nprint(1)"
+    )
+    request = await orchestrator.ask(code, thread=mine, call=call)
+    result = await orchestrator.result()
+    assert result.output == "1\n\n[2 images were shown to the user.]"
+    logs, *images = result.outputs
+    assert logs == {"type": "logs", "logs": "1\n"}
+    ids = [image["image"]["file_id"] for image in images]
+    found = await library.store.get_many("p", ids, time.time())
+    assert [found[each]["filename"] for each in ids] == ["image-1.png", "image-2.png"]
+    assert {found[each]["purpose"] for each in ids} == {"assistants_output"}
+    content = await library.content(found[ids[0]])
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    before = await outputs_of(library)
+    await orchestrator.ask(code, thread=mine, call=call)
+    assert await orchestrator.result() == result
+    assert await outputs_of(library) == before
+    assert request.project_id == "p"
+
+
+async def test_files_that_the_code_writes_are_kept(orchestrator: Orchestrator, library: Library) -> None:
+    mine, given = thread(), await upload(library, "given.csv", b"x")
+    write = (
+        "import os; os.mkdir('deep')\nfor p in ('out.csv', 'deep/b.txt', '.hidden'): open(p, 'w').write(p)"
+    )
+    await orchestrator.ask(write, thread=mine, files=(given,))
+    made = {file["path"]: file["file_id"] for file in (await orchestrator.result()).files}
+    assert set(made) == {"out.csv", "deep/b.txt"}
+    stored = await library.store.get("p", made["deep/b.txt"], time.time())
+    assert stored is not None
+    assert (stored["filename"], await library.content(stored)) == ("b.txt", b"deep/b.txt")
+    await orchestrator.ask("os.remove('out.csv'); open('deep/b.txt', 'w').write('new')", thread=mine)
+    after = {file["path"]: file["file_id"] for file in (await orchestrator.result()).files}
+    assert set(after) == {"deep/b.txt"}
+    assert after["deep/b.txt"] != made["deep/b.txt"]
+    await orchestrator.ask("1", thread=mine)
+    assert {file["path"]: file["file_id"] for file in (await orchestrator.result()).files} == after

@@ -9,6 +9,7 @@ from shared.runs.views import WITHDRAWN, Named, at_event
 NOW = 1_700_000_000.0
 USED = Usage(prompt_tokens=3, completion_tokens=4)
 CITED = "See 【1】."
+IMAGE = {"type": "image_file", "image_file": {"file_id": "file-2"}}
 CITATION = {
     "type": "file_citation",
     "text": "【1】",
@@ -60,16 +61,18 @@ class History:
     def claim(self) -> None:
         self.happens(f.Claimed("owner", max(self.now, self.run.wake_at), 15))
 
-    def write(self, *values: str, annotations: tuple[Json, ...] = ()) -> None:
+    def write(self, *values: str, annotations: tuple[Json, ...] = (), images: tuple[Json, ...] = ()) -> None:
         """The owner opens a message and streams ``values``; the annotations come with the last one."""
         self.happens(f.MessageStarted(self.run.epoch, self.now))
         step = self.run.steps[-1]
         assert step.message_id
+        for place, image in enumerate(images):
+            self.delta("thread.message.delta", step.message_id, {"content": [{"index": place, **image}]})
         for i, value in enumerate(values):
             text: Json = {"value": value, "annotations": []} if i == 0 else {"value": value}
             if annotations and i == len(values) - 1:
                 text["annotations"] = [{"index": j, **a} for j, a in enumerate(annotations)]
-            content = [{"index": 0, "type": "text", "text": text}]
+            content = [{"index": len(images), "type": "text", "text": text}]
             self.delta("thread.message.delta", step.message_id, {"content": content})
 
     def call(self, *calls: ToolCall, pieces: int = 3) -> None:
@@ -90,9 +93,16 @@ class History:
         details = {"type": "tool_calls", "tool_calls": [call]}
         self.delta("thread.run.step.delta", self.run.steps[-1].id, {"step_details": details})
 
-    def answer(self, text: str, *, annotations: tuple[Json, ...] = (), reason: str | None = None) -> None:
+    def answer(
+        self,
+        text: str,
+        *,
+        annotations: tuple[Json, ...] = (),
+        images: tuple[Json, ...] = (),
+        reason: str | None = None,
+    ) -> None:
         part = {"type": "text", "text": {"value": text, "annotations": list(annotations)}}
-        self.happens(f.Answered(self.run.epoch, self.now, (part,), USED, reason))
+        self.happens(f.Answered(self.run.epoch, self.now, (*images, part), USED, reason))
         self.happens(f.Settled(self.now))
 
 
@@ -105,7 +115,7 @@ def plain(run_id: str = "run_1", *, now: float = NOW) -> History:
 
 
 def with_code() -> History:
-    """A code call with logs and an image, then an answer with a citation."""
+    """A code call with logs and an image, then an answer with the image and a citation."""
     history = History()
     history.claim()
     history.call(
@@ -114,8 +124,8 @@ def with_code() -> History:
     outputs = ({"type": "logs", "logs": "42\n"}, {"type": "image", "image": {"file_id": "file-2"}})
     history.happens(f.ToolAnswered("call_c", "42", NOW, outputs))
     history.claim()
-    history.write("See ", "【1】", ".", annotations=(CITATION,))
-    history.answer(CITED, annotations=(CITATION,))
+    history.write("See ", "【1】", ".", annotations=(CITATION,), images=(IMAGE,))
+    history.answer(CITED, annotations=(CITATION,), images=(IMAGE,))
     return history
 
 
@@ -208,6 +218,9 @@ def _leaves(data: Json) -> dict[tuple[object, ...], str]:
     leaves: dict[tuple[object, ...], str] = {}
     for i, part in enumerate(data.get("content", [])):
         at = part.get("index", i)
+        if part["type"] == "image_file":
+            leaves[at, "file_id"] = part["image_file"]["file_id"]
+            continue
         leaves[at, "value"] = part["text"].get("value", "")
         for j, annotation in enumerate(part["text"].get("annotations", [])):
             leaves[at, "annotation", annotation.get("index", j)] = annotation["text"]

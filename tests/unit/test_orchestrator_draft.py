@@ -9,6 +9,7 @@ from services.run_orchestrator.frames import Deltas
 from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
 from shared.ids import derived_id
+from shared.runs import facts as f
 from shared.runs.model import Json, Run, Slot, Usage
 from shared.runs.rules import advance, created
 from shared.stores.database import Database
@@ -181,3 +182,26 @@ async def test_a_former_owner_is_fenced_and_writes_nothing(bench: Bench) -> None
     with pytest.raises(Fenced):
         await bench.take(Text("i"), End("stop", USAGE))
     assert await bench.runs.get(run.id) == taken
+
+
+async def test_a_message_begins_with_the_images_of_the_code_before_it(bench: Bench) -> None:
+    await bench.take(CallPiece(0, "code_interpreter", '{"code": "plot()"}'), End("tool_calls", USAGE))
+    call = bench.ledger.run.steps[-1].calls[0]
+    outputs = ({"type": "image", "image": {"file_id": "file-1"}},)
+    files = ({"path": "out.csv", "file_id": "file-2"},)
+    answered = f.ToolAnswered(call.id, "", NOW, outputs, files)
+    run, _ = await bench.runs.change(bench.ledger.run, lambda run: after(run, answered, CLAIMED))
+    ledger = Ledger(run, bench.runs, bench.messages, bench.publisher)
+    bench.publisher.frames.clear()
+    draft = Draft(ledger, Deltas(bench.publisher), {})
+    for piece in (Text("See "), Text("sandbox:/mnt/data/out.csv"), End("stop", USAGE)):
+        await draft.take(piece)
+    image = {"type": "image_file", "image_file": {"file_id": "file-1"}}
+    first, *texts = [delta["content"][0] for delta in bench.deltas()]
+    assert first == {"index": 0, **image}
+    assert {text["index"] for text in texts} == {1}
+    stored = await bench.messages.get("thread_1", ledger.run.steps[-1].message_id or "")
+    assert stored is not None
+    assert stored["content"][0] == image
+    assert stored["content"][1]["text"]["annotations"][0]["file_path"] == {"file_id": "file-2"}
+    assert stored["attachments"] == [{"file_id": "file-2", "tools": [{"type": "code_interpreter"}]}]

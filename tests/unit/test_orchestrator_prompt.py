@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from services.run_orchestrator.files import code_file_ids
 from services.run_orchestrator.prompt import (
     CODE_TOOL,
     build_prompt,
     completion_budget,
     offered_functions,
 )
+from shared.files.for_code import LARGEST_BYTES, CodeFile
 from shared.runs import facts as f
 from shared.runs.model import Json, Run
 from tests.unit.run_samples import (
@@ -183,3 +185,24 @@ def test_a_budget_shrinks_with_what_was_used() -> None:
 def test_a_prompt_is_the_same_whoever_builds_it() -> None:
     run = after(LLM, replace(CALLS_STARTED, content=TEXT))
     assert build_prompt(run, [said("user", "Hi")]) == build_prompt(run, [said("user", "Hi")])
+
+
+def test_files_are_named_after_the_instructions() -> None:
+    files = [CodeFile("file-1", "a.csv", 10), CodeFile("file-2", "b.csv", LARGEST_BYTES + 1)]
+    for instructions, opening in (("Be brief.", "Be brief.\n\n"), (None, "")):
+        (told,) = build_prompt(configured(instructions=instructions), [], files)["messages"]
+        assert told["role"] == "system"
+        first, second = (
+            told["content"].removeprefix(f"{opening}Uploaded files, for the code to read:\n").split("\n")
+        )
+        assert first == "- /mnt/data/a.csv (also /mnt/data/file-1), 10 bytes"
+        assert "b.csv" in second
+        assert "too large" in second
+
+
+def test_a_run_reads_the_first_files_and_the_newest_ones() -> None:
+    ids = [f"file-{n}" for n in range(50)]
+    resources = {"code_interpreter": {"file_ids": ids}}
+    assert code_file_ids(configured(tools=(INTERPRETER,), tool_resources=resources)) == (*ids[:20], *ids[30:])
+    assert code_file_ids(configured(tools=(), tool_resources=resources)) == ()
+    assert code_file_ids(configured(tools=(INTERPRETER,))) == ()

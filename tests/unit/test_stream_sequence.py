@@ -176,8 +176,9 @@ def test_gives_the_first_synthetic_delta_its_full_shape() -> None:
             }
         ],
     }
-    (part,) = message["content"]
-    assert (part["index"], part["type"]) == (0, "text")
+    image, part = message["content"]
+    assert image == {"index": 0, "type": "image_file", "image_file": {"file_id": "file-2"}}
+    assert (part["index"], part["type"]) == (1, "text")
     assert part["text"]["value"] == "See 【1】."
     assert [annotation["index"] for annotation in part["text"]["annotations"]] == [0]
 

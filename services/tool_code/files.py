@@ -1,0 +1,120 @@
+"""Files on their way into a sandbox, and what a call has made on its way out.
+
+Nothing here fails a call: what could not be moved is said to the model.
+"""
+
+import hashlib
+import logging
+import time
+from pathlib import PurePosixPath
+from typing import Any
+
+from services.tool_code.sandbox.errors import FileRefused, SessionClosed
+from services.tool_code.sandbox.execution import Execution
+from services.tool_code.sandbox.session import Session
+from services.tool_code.sessions import Held
+from shared.errors import ServiceError
+from shared.events import CodeRequested
+from shared.files.for_code import FOLDER, LARGEST_BYTES, CodeFile, code_files
+from shared.files.library import Library
+from shared.files.storage import BytesMissing
+from shared.ids import derived_file_id
+from shared.stores.database import Document, PyMongoError
+
+log = logging.getLogger(__name__)
+
+OUTPUT = "assistants_output"
+MOST_FILES = 20  # kept of one call
+MOST_BYTES = 64 << 20  # of those together
+MOST_KNOWN = 200  # paths that a thread's messages can link to
+TROUBLE = (PyMongoError, ServiceError, BytesMissing)
+PNG = b"\x89PNG"
+
+
+class Files:
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def bring(self, session: Session, held: Held, request: CodeRequested) -> list[str]:
+        """Put the files of the request into the sandbox that it does not have yet; return what went wrong.
+
+        Raises:
+            SessionClosed: the sandbox is gone.
+        """
+        if not request.files:
+            return []
+        try:
+            found = await self._library.store.get_many(request.project_id, request.files, time.time())
+        except PyMongoError as error:
+            log.error("could not look for files", exc_info=error)
+            return ["The uploaded files could not be read."]
+        notes = []
+        for file in code_files(request.files, found):
+            paths = [path for path in (file.id, file.name) if held.brought.get(path) != file.id]
+            if paths and (note := await self._put(session, file, found[file.id], paths)):
+                notes.append(note)
+            held.brought |= dict.fromkeys(paths, file.id)  # refused ones too: they are told of once
+        return notes
+
+    async def _put(self, session: Session, file: CodeFile, stored: Document, paths: list[str]) -> str | None:
+        named = f"The file {file.name} ({file.id})"
+        if file.too_large:
+            return f"{named} is not there: it is larger than {LARGEST_BYTES >> 20} MiB."
+        try:
+            content = await self._library.content(stored)
+            for path in paths:
+                await session.put(path, content)
+        except FileRefused as error:
+            return f"{named} could not be written to {FOLDER}: {error}"
+        except TROUBLE as error:
+            log.error("could not read a file", exc_info=error, extra={"file_id": file.id})
+            return f"{named} could not be read."
+        return None
+
+    async def keep_images(self, request: CodeRequested, execution: Execution) -> list[str]:
+        """Store what was drawn; return the ids of the files."""
+        kept = []
+        for number, image in enumerate(execution.images, 1):
+            name = f"image-{number}.{'png' if image.startswith(PNG) else 'jpg'}"
+            if file_id := await self._keep(request, f"image {number}", name, image):
+                kept.append(file_id)
+        return kept
+
+    async def keep_files(
+        self, session: Session, held: Held, request: CodeRequested, execution: Execution
+    ) -> list[dict[str, Any]]:
+        """Store what the call wrote; return what the thread's code has written so far."""
+        for path in execution.gone:
+            held.brought.pop(path, None)
+            held.made.pop(path, None)
+        left = MOST_BYTES
+        for path in [path for path in execution.files if not _hidden(path)][:MOST_FILES]:
+            held.made.pop(path, None)
+            try:
+                content = await session.get(path)
+            except FileRefused as error:
+                log.info("a file of a call was not kept", extra={"reason": str(error)})
+                continue
+            except SessionClosed:
+                break
+            left -= len(content)
+            if left < 0:
+                break
+            if file_id := await self._keep(request, f"file {path}", PurePosixPath(path).name, content):
+                held.made[path] = file_id
+        held.made = dict(list(held.made.items())[-MOST_KNOWN:])
+        return [{"path": path, "file_id": file_id} for path, file_id in held.made.items()]
+
+    async def _keep(self, request: CodeRequested, what: str, name: str, content: bytes) -> str | None:
+        """The id follows from the call and the content: a repeat finds the file."""
+        file_id = derived_file_id(request.call_id, what, hashlib.sha256(content).hexdigest())
+        try:
+            await self._library.keep(file_id, request.project_id, content, purpose=OUTPUT, filename=name)
+        except TROUBLE as error:
+            log.error("could not keep a file of a call", exc_info=error)
+            return None
+        return file_id
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.split("/"))
