@@ -240,10 +240,12 @@ async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path
         socket.socket(socket.AF_UNIX) as unix,
         socket.socket(socket.AF_UNIX) as nameless,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless_datagrams,
     ):
         udp.bind(("127.0.0.1", 0))
         unix.bind(path)
         datagrams.bind(f"{path}.datagrams")
+        nameless_datagrams.bind(f"{abstract}.datagrams")
         for name in (path, f"{path}.datagrams"):
             os.chmod(name, 0o777)  # noqa: PTH101
         nameless.bind(abstract)
@@ -267,7 +269,7 @@ async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path
             attempt("udp", socket.AF_INET, socket.SOCK_DGRAM, {udp.getsockname()!r})
             attempt("internet", socket.AF_INET, socket.SOCK_STREAM, ("192.0.2.1", 80))
             for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM, socket.SOCK_RAW):
-                for address in ({path!r}, {abstract!r}, {path + ".datagrams"!r}):
+                for address in ({path!r}, {abstract!r}, {path + ".datagrams"!r}, {abstract + ".datagrams"!r}):
                     for out in (lambda s: s.sendto(b"out", address),
                                 lambda s: s.sendmsg([b"out"], [], 0, address),
                                 lambda s: (s.connect(address), s.send(b"out"))):
@@ -281,10 +283,14 @@ async def test_no_way_to_a_listener_of_the_host(session: Session, tmp_path: Path
             print([name for name in reached if name != "udp"])
         """
         assert await logs(session, textwrap.dedent(code)) == "[]"
-        for listener in (tcp, udp, unix, nameless, datagrams):
+        for listener in (tcp, unix, nameless):
             listener.setblocking(False)
             with pytest.raises(BlockingIOError):
-                listener.recv(1) if listener in (udp, datagrams) else listener.accept()
+                listener.accept()
+        for receiver in (udp, datagrams, nameless_datagrams):
+            receiver.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                receiver.recv(1)
 
 
 async def test_no_exotic_sockets(session: Session) -> None:
