@@ -100,5 +100,7 @@ def _text(message: Document) -> str:
 
 
 def _beside(message: Document) -> int:
+    if message["role"] != "user":
+        return MESSAGE_TOKENS  # pictures that the code drew are not sent back
     images = len([part for part in message["content"] if part["type"] != "text"])
     return MESSAGE_TOKENS + images * IMAGE_TOKENS

@@ -76,14 +76,16 @@ class Draft:
     async def _take_text(self, value: str) -> None:
         if self.calls:
             return  # text behind a call belongs nowhere in the API's order of steps
-        if not self.text:
-            self.images = new_images(self.ledger.run)
+        if self.text:
+            self.text += value
+        else:
+            images = new_images(self.ledger.run)
             run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, time.time()))
             assert run.step is not None, "MessageStarted opens a step"
-            await self.deltas.begin(run, message_delta(run.step, index=len(self.images)))
-            for index, image in enumerate(self.images):
+            self.images, self.text = images, value  # before a stream sees any of it
+            await self.deltas.begin(run, message_delta(run.step, index=len(images)))
+            for index, image in enumerate(images):
                 await self.deltas.send(*image_delta(run.step, index, image))
-        self.text += value
         await self.deltas.add(value)
 
     async def _take_call(self, piece: CallPiece) -> None:

@@ -14,7 +14,7 @@ CODE_INTERPRETER = "code_interpreter"
 Prompt: TypeAlias = dict[str, Any]  # arguments of a chat completion, without model and stream
 
 IMAGE_BYTES = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
-FILES = "Uploaded files, for the code to read:"
+FILES = "Uploaded files, in the working directory of the code:"
 CODE_TOOL = {
     "type": "function",
     "function": {

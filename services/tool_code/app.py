@@ -52,7 +52,8 @@ class ToolCode:
             sessions, why_not = await self._open_sandboxes(stack)
             await stack.enter_async_context(self._publisher)
             storage = await stack.enter_async_context(storage_for(self._settings, self._db))
-            files = Files(Library(FileStore(self._db), storage))
+            room_bytes = self._settings.sandbox_limits.disk_bytes * 3 // 4
+            files = Files(Library(FileStore(self._db), storage), room_bytes)
             calls = Calls(self._executions, sessions, files, self._settings.call_timeout_s, why_not)
             handlers = Handlers(calls, self._publisher)
             intake = Intake(

@@ -26,14 +26,18 @@ log = logging.getLogger(__name__)
 OUTPUT = "assistants_output"
 MOST_FILES = 20  # kept of one call
 MOST_BYTES = 64 << 20  # of those together
-MOST_KNOWN = 200  # paths that a thread's messages can link to
+MOST_KNOWN = 50  # paths that a thread's messages can link to
 TROUBLE = (PyMongoError, ServiceError, BytesMissing)
+LONGEST_PATH = 255
 PNG = b"\x89PNG"
 
 
 class Files:
-    def __init__(self, library: Library) -> None:
+    """``room_bytes`` is how much of a sandbox's disk the user's files may take."""
+
+    def __init__(self, library: Library, room_bytes: int) -> None:
         self._library = library
+        self._room_bytes = room_bytes
 
     async def bring(self, session: Session, held: Held, request: CodeRequested) -> list[str]:
         """Put the files of the request into the sandbox that it does not have yet; return what went wrong.
@@ -50,20 +54,25 @@ class Files:
             return ["The uploaded files could not be read."]
         notes = []
         for file in code_files(request.files, found):
-            paths = [path for path in (file.id, file.name) if held.brought.get(path) != file.id]
-            if paths and (note := await self._put(session, file, found[file.id], paths)):
+            paths = [path for path in (file.name, file.id) if held.brought.get(path) != file.id]
+            if paths and (note := await self._put(session, held, file, found[file.id], paths)):
                 notes.append(note)
             held.brought |= dict.fromkeys(paths, file.id)  # refused ones too: they are told of once
         return notes
 
-    async def _put(self, session: Session, file: CodeFile, stored: Document, paths: list[str]) -> str | None:
+    async def _put(
+        self, session: Session, held: Held, file: CodeFile, stored: Document, paths: list[str]
+    ) -> str | None:
         named = f"The file {file.name} ({file.id})"
         if file.too_large:
             return f"{named} is not there: it is larger than {LARGEST_BYTES >> 20} MiB."
         try:
             content = await self._library.content(stored)
             for path in paths:
+                if held.brought_bytes + len(content) > self._room_bytes:
+                    return f"{named} is not at {FOLDER}/{path}: there is no more room for files."
                 await session.put(path, content)
+                held.brought_bytes += len(content)
         except FileRefused as error:
             return f"{named} could not be written to {FOLDER}: {error}"
         except TROUBLE as error:
@@ -88,7 +97,7 @@ class Files:
             held.brought.pop(path, None)
             held.made.pop(path, None)
         left = MOST_BYTES
-        for path in [path for path in execution.files if not _hidden(path)][:MOST_FILES]:
+        for path in [path for path in execution.files if _worth_keeping(path)][:MOST_FILES]:
             held.made.pop(path, None)
             try:
                 content = await session.get(path)
@@ -116,5 +125,6 @@ class Files:
         return file_id
 
 
-def _hidden(path: str) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in path.split("/"))
+def _worth_keeping(path: str) -> bool:
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in path.split("/"))
+    return not hidden and len(path) <= LONGEST_PATH

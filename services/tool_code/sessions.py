@@ -27,6 +27,7 @@ class Held:
     earlier: int = 0
     used_at: float = 0.0
     brought: dict[str, str] = field(default_factory=dict)
+    brought_bytes: int = 0
     made: dict[str, str] = field(default_factory=dict)
 
 
@@ -67,7 +68,7 @@ class Sessions:
                 held.session = await starting  # it is there now: the thread's next call has it
             raise
         finally:
-            held.brought = {}
+            held.brought, held.brought_bytes = {}, 0
         begun = {"$set": {"owner": self._owner, "calls": 0}, "$inc": {"epoch": 1}}
         await self._sessions.update_one({"_id": thread_id}, begun, upsert=True)
         return held.session

@@ -227,6 +227,17 @@ async def test_the_model_is_told_once_of_a_file_that_is_too_large(
         assert (await orchestrator.result()).output == output
 
 
+async def test_files_leave_the_code_room_on_its_disk(
+    orchestrator: Orchestrator, library: Library, settings: Settings
+) -> None:
+    part = settings.sandbox_limits.disk_bytes // 10
+    files = [await upload(library, f"{n}.bin", b"x" * part) for n in range(4)]
+    await orchestrator.ask("import os; print(len(os.listdir()))", thread=thread(), files=tuple(files))
+    told = (await orchestrator.result()).output.splitlines()
+    missing = f"/mnt/data/{files[3]}"
+    assert told == [f"The file 3.bin ({files[3]}) is not at {missing}: there is no more room for files.", "7"]
+
+
 async def test_images_become_files_once(orchestrator: Orchestrator, library: Library) -> None:
     mine, call = thread(), new_id("call")
     code = (

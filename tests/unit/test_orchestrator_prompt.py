@@ -193,7 +193,9 @@ def test_files_are_named_after_the_instructions() -> None:
         (told,) = build_prompt(configured(instructions=instructions), [], files)["messages"]
         assert told["role"] == "system"
         first, second = (
-            told["content"].removeprefix(f"{opening}Uploaded files, for the code to read:\n").split("\n")
+            told["content"]
+            .removeprefix(f"{opening}Uploaded files, in the working directory of the code:\n")
+            .split("\n")
         )
         assert first == "- /mnt/data/a.csv (also /mnt/data/file-1), 10 bytes"
         assert "b.csv" in second
