@@ -86,7 +86,7 @@ def test_a_message_shows_texts_and_files_only() -> None:
     assert text["text"]["annotations"][1] == path
     assert image == parts[2]
     assert refusal == {"type": "text", "text": {"value": "No.", "annotations": []}}
-    assert (shown["file_ids"], "attachments" in shown) == ([], False)
+    assert (shown["file_ids"], "attachments" in shown) == (["file-2"], False)
 
 
 def test_a_step_calls_retrieval_by_its_old_name() -> None:
