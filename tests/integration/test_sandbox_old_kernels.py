@@ -27,6 +27,7 @@ from tests.integration.sandboxes import LIMITS, PATIENT_S, logs
 from tests.integration.test_sandbox_attacks import (
     gone,
     made,
+    test_a_socket_pair_leads_nowhere_else,
     test_dangerous_system_calls_are_refused,
     test_metadata_of_the_services_files_stays,
     test_no_secret_of_the_service_can_be_read,
@@ -38,6 +39,7 @@ from tests.integration.test_sandbox_attacks import (
 )
 
 __all__ = [
+    "test_a_socket_pair_leads_nowhere_else",
     "test_dangerous_system_calls_are_refused",
     "test_metadata_of_the_services_files_stays",
     "test_no_secret_of_the_service_can_be_read",

@@ -170,12 +170,7 @@ def build(
     ``truncate``: files may be cut by name (somebody else judges which).
     """
     program = Program(x86=machine == "x86_64")
-    program.add(LOAD, 0, 0, MACHINE_AT)
-    program.add(EQUAL, 1, 0, 0xC000003E if program.x86 else 0xC00000B7)
-    program.verdict(KILL_PROCESS)
-    program.add(LOAD, 0, 0, NUMBER_AT)
-    program.add(AT_LEAST, 0, 1, NEWEST_KNOWN + 1)  # also closes the x32 numbers
-    program.verdict(answer(ENOSYS))
+    _judge_machine(program)
     _judge_clone(program, ask_forks)
     if ask_forks:
         program.each(FORKS, ASK_SUPERVISOR)
@@ -199,6 +194,15 @@ def build(
     program.each(DENIED, answer(EPERM))
     program.verdict(ALLOW)
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program.instructions)
+
+
+def _judge_machine(program: Program) -> None:
+    program.add(LOAD, 0, 0, MACHINE_AT)
+    program.add(EQUAL, 1, 0, 0xC000003E if program.x86 else 0xC00000B7)
+    program.verdict(KILL_PROCESS)
+    program.add(LOAD, 0, 0, NUMBER_AT)
+    program.add(AT_LEAST, 0, 1, NEWEST_KNOWN + 1)  # also closes the x32 numbers
+    program.verdict(answer(ENOSYS))
 
 
 def _guard_the_owner(program: Program) -> None:
