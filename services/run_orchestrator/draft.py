@@ -112,6 +112,7 @@ class Draft:
         kind = CODE_INTERPRETER if hosted else "function"
         await self.deltas.begin(run, call_delta(run.step, index, call.id, call.name, kind))
         await self.deltas.add("")
+        await self.deltas.flush()  # alone: SDK helpers take it for the begin, not for code
 
     async def _take_end(self, end: End) -> None:
         await self.deltas.flush()

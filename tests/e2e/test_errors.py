@@ -89,8 +89,8 @@ def test_paths_that_do_not_exist(api: Api, method: str, path: str) -> None:
 
 
 def test_methods_that_do_not_exist(api: Api) -> None:
-    error = api.refused("GET", "/threads", status=405)
-    assert error["message"].startswith("Not allowed to GET on /v1/threads (HINT: ")
+    error = api.refused("DELETE", "/threads", status=405)
+    assert error["message"].startswith("Not allowed to DELETE on /v1/threads (HINT: ")
     for method in ("PUT", "PATCH"):
         error = api.refused(method, f"/threads/{api.thread()}", {}, status=405)
         assert error["message"].startswith(f"Not allowed to {method} on /v1/threads/")
