@@ -93,7 +93,7 @@ def kill_all() -> None:
         freeze()  # what stands still cannot fork away from the kill
         _send_to_all(signal.SIGKILL)
         reap()
-        if not family() and _childless():
+        if not family():
             return
         time.sleep(SWEEP_PAUSE_S)
 
@@ -107,9 +107,6 @@ def sweep(keep: int) -> int:
     killed: set[int] = set()
     for _ in range(SWEEP_ROUNDS):
         strays = [pid for pid in family() if pid != keep]
-        strays = strays or [
-            pid for pid in family() if pid != keep
-        ]  # an orphan on its way to us may be missed once
         if not strays:
             break
         for pid in strays:
@@ -149,15 +146,6 @@ def group(pid: int) -> int:
     return int(fields[2]) if fields else 0
 
 
-def _childless() -> bool:
-    """No descendant at all, by the kernel's word: a walk misses whom a parent's end hands over meanwhile."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return True
-    return False
-
-
 def _send_to_all(number: int) -> None:
     if _border:
         with suppress(OSError):
@@ -166,7 +154,7 @@ def _send_to_all(number: int) -> None:
     # One by one; what forks meanwhile needs our leave, so nobody runs ahead of this for long.
     reached: set[int] = set()
     for _ in range(SWEEP_ROUNDS):
-        unreached = (set(family()) | set(family())) - reached  # a walk may miss an orphan on its way to us
+        unreached = set(family()) - reached
         if not unreached:
             return
         for pid in unreached:
