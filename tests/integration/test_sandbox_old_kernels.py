@@ -3,11 +3,8 @@
 All sessions and all victims have one user, as if the service were no root.
 """
 
-import asyncio
 import os
-import signal
 import subprocess
-import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,12 +17,10 @@ from services.tool_code.sandbox.choose import Preference
 from services.tool_code.sandbox.landlock import LandlockBackend
 from services.tool_code.sandbox.runtime import FIRST_USER, Runtime, UserPool, prepare
 from services.tool_code.sandbox.session import Session
-from tests.eventually import eventually
-from tests.integration.sandboxes import LIMITS, PATIENT_S, logs
+from tests.integration.sandboxes import LIMITS, logs
 
 # The same attacks, on the fixtures of this module.
 from tests.integration.test_sandbox_attacks import (
-    gone,
     made,
     test_a_socket_pair_leads_nowhere_else,
     test_dangerous_system_calls_are_refused,
@@ -269,29 +264,3 @@ async def test_files_move_between_folders_by_copying(session: Session) -> None:
         "import os, shutil\nos.mkdir('d'); open('a', 'w').close(); shutil.move('a', 'd/a'); os.listdir('d')"
     )
     assert await logs(session, code) == "['a']"
-
-
-async def test_nothing_outlives_a_killed_supervisor(backend: LandlockBackend) -> None:
-    session = await backend.start("thread_3")
-    marker = uuid4().hex
-    code = f"""
-        import subprocess, sys, time
-        command = [{sys.executable!r}, "-c", "import time; time.sleep(600) # {marker}"]
-        subprocess.Popen(command, start_new_session=True)
-        print("up", flush=True)
-        time.sleep(600)
-    """
-    heard: list[str] = []
-    worker = int(await logs(session, "import os; os.getpid()"))
-    call = asyncio.create_task(
-        session.run(textwrap.dedent(code), timeout_s=PATIENT_S, on_output=heard.append)
-    )
-
-    async def up() -> bool:
-        return heard == ["up\n"]
-
-    await eventually(up)
-    os.kill(parent(worker), signal.SIGKILL)
-    await gone(marker)
-    await asyncio.gather(call, return_exceptions=True)
-    await session.close()
