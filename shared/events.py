@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.runs.model import Published
+from shared.runs.model import Published, Slot
 
 
 class Message(BaseModel):
@@ -46,11 +46,52 @@ class CodeRequested(Message):
     files: tuple[str, ...] = ()
 
 
+class SearchRequested(Message):
+    """``tool-requests.retrieval``: search these vector stores, which are all of ``project_id``.
+
+    The hits are kept in MongoDB under ``call_id``. A search of a run (``run_id``, with its ``token``) is
+    answered on ``tool-results``; one that a client asked for names the slot to answer to (``reply_to``), and
+    has no run. ``filters`` are the API's own; ``hybrid`` holds embedding_weight and text_weight. At most
+    ``token_budget`` tokens of text are for the model. ``deadline`` is in Unix seconds.
+    """
+
+    call_id: str
+    project_id: str
+    run_id: str = ""
+    thread_id: str = ""
+    token: str = ""
+    deadline: float
+    queries: tuple[str, ...]
+    vector_store_ids: tuple[str, ...]
+    max_num_results: int = 20
+    score_threshold: float = 0.0
+    ranker: str = "auto"
+    hybrid: dict[str, float] | None = None
+    filters: dict[str, Any] | None = None
+    rewrite_query: bool = False
+    token_budget: int | None = None
+    reply_to: Slot | None = None
+
+
+class FileCommand(Message):
+    """``file-commands``: look at this file of a vector store now. Its document says what is to be done.
+
+    With ``dropped`` no ``file_id`` is given: the whole store is to be let go.
+    """
+
+    project_id: str
+    vector_store_id: str
+    file_id: str = ""
+    reason: Literal["added", "removed", "dropped"]
+
+
 class ToolResult(Message):
     """``tool-results``: what a tool answered; the first result for a call stands.
 
     ``output`` is what the model is told, ``outputs`` what the API shows (logs, images).
     ``files`` are those that the thread's code has written: ``path`` (below /mnt/data) and ``file_id``.
+    ``results`` are the hits of a search, best first, without their text, which is in MongoDB under the
+    call's id: ``file_id``, ``file_name``, ``score``.
     """
 
     call_id: str
@@ -59,6 +100,7 @@ class ToolResult(Message):
     output: str
     outputs: tuple[dict[str, Any], ...] = ()
     files: tuple[dict[str, Any], ...] = ()
+    results: tuple[dict[str, Any], ...] = ()
 
 
 class Frame(Message):

@@ -22,12 +22,28 @@ class Topic:
 THREAD_EVENTS = Topic("thread-events.v1", "thread id", 24, 7 * DAY_S, "public feed of every state change")
 RUN_COMMANDS = Topic("run-commands.v1", "thread id", 24, DAY_S, "work for run_orchestrator")
 TOOL_REQUESTS_CODE = Topic("tool-requests.code.v1", "thread id", 48, DAY_S, "work for tool_code")
+TOOL_REQUESTS_RETRIEVAL = Topic(
+    "tool-requests.retrieval.v1", "call id", 48, DAY_S, "searches for tool_retrieval"
+)
 TOOL_RESULTS = Topic("tool-results.v1", "run id", 24, DAY_S, "what the tools answered")
+FILE_COMMANDS = Topic(
+    "file-commands.v1", "file id", 24, DAY_S, "files for tool_retrieval to take in or let go"
+)
 RUN_STREAM = Topic("run-stream.v1", "partition = gateway slot", 64, 600, "frames for open event streams")
 CONTROL = Topic("control.v1", "none", 1, HOUR_S, "told to every replica: cancel")
 
-ALL = (THREAD_EVENTS, RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_RESULTS, RUN_STREAM, CONTROL)
-WORK = (RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_RESULTS)  # each has a dead letter topic
+ALL = (
+    THREAD_EVENTS,
+    RUN_COMMANDS,
+    TOOL_REQUESTS_CODE,
+    TOOL_REQUESTS_RETRIEVAL,
+    TOOL_RESULTS,
+    FILE_COMMANDS,
+    RUN_STREAM,
+    CONTROL,
+)
+# each has a dead letter topic
+WORK = (RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_REQUESTS_RETRIEVAL, TOOL_RESULTS, FILE_COMMANDS)
 
 DEAD_LETTER_SUFFIX = ".dead"  # where a record goes that can never be processed
 DEAD_LETTER_PARTITIONS = 6

@@ -17,7 +17,9 @@ CARRIES: dict[topics.Topic, type[events.Message]] = {
     topics.THREAD_EVENTS: events.ThreadEvent,
     topics.RUN_COMMANDS: events.RunCommand,
     topics.TOOL_REQUESTS_CODE: events.CodeRequested,
+    topics.TOOL_REQUESTS_RETRIEVAL: events.SearchRequested,
     topics.TOOL_RESULTS: events.ToolResult,
+    topics.FILE_COMMANDS: events.FileCommand,
     topics.RUN_STREAM: events.Frame,
     topics.CONTROL: events.Control,
 }

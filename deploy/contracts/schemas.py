@@ -11,7 +11,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: dict[str, type[events.Message]] = {
     "run-command.v1": events.RunCommand,
     "code-requested.v1": events.CodeRequested,
+    "search-requested.v1": events.SearchRequested,
     "tool-result.v1": events.ToolResult,
+    "file-command.v1": events.FileCommand,
     "frame.v1": events.Frame,
     "control.v1": events.Control,
     "thread-event.v1": events.ThreadEvent,

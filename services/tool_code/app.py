@@ -11,10 +11,8 @@ from uuid import uuid4
 from starlette.applications import Starlette
 
 from services.tool_code.calls import Calls
-from services.tool_code.executions import ExecutionStore
 from services.tool_code.files import Files
 from services.tool_code.handlers import Handlers
-from services.tool_code.intake import Intake
 from services.tool_code.sandbox.choose import Unavailable, choose_backend
 from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
@@ -22,8 +20,10 @@ from shared import control, process
 from shared.broker_watch import BrokerWatch
 from shared.files.choose import storage_for
 from shared.files.library import Library
+from shared.intake import Intake
 from shared.publisher import Publisher
 from shared.stores.database import PyMongoError, connect
+from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.tasks import in_background, until_done
 from shared.topics import TOOL_REQUESTS_CODE

@@ -6,13 +6,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from services.tool_code.executions import Claim, ExecutionStore
 from services.tool_code.files import Files
 from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Sessions
 from shared.events import CodeRequested, ToolResult
+from shared.stores.executions import Claim, ExecutionStore
 
 log = logging.getLogger(__name__)
 

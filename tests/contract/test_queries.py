@@ -19,12 +19,12 @@ from services.gateway.stores.threads import ThreadStore
 from services.gateway.stream.lease import SlotLease
 from services.gateway.stream.pace import Pace
 from services.run_orchestrator.brokers import BrokerStore
-from services.tool_code.executions import ExecutionStore
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sessions import Held, Sessions
 from shared.runs.model import Json, Slot
 from shared.runs.rules import advance, created
 from shared.stores.database import Database
+from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.page import PageQuery

@@ -10,7 +10,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
 from services.tool_code.app import build_app
-from services.tool_code.executions import ExecutionStore
 from services.tool_code.settings import Settings
 from shared.events import CodeRequested, Control, ToolResult
 from shared.files.for_code import LARGEST_BYTES
@@ -20,6 +19,7 @@ from shared.ids import new_file_id, new_id
 from shared.kafka import connect_admin, ensure_topics
 from shared.publisher import Publisher
 from shared.stores.database import Database, connect
+from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.stores.page import PageQuery
 from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS

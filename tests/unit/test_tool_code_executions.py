@@ -2,8 +2,8 @@
 
 import asyncio
 
-from services.tool_code.executions import KEEP_S, Claim, ExecutionStore
 from shared.stores.database import Database
+from shared.stores.executions import KEEP_S, Claim, ExecutionStore
 
 NOW = 1_000_000.0
 LEASE_S = 15.0

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from services.tool_code.intake import Progress
+from shared.intake import Progress
 
 
 def begun(*offsets: int) -> Progress:
