@@ -11,6 +11,7 @@
 ``kafka``               topics made, brokers built, failed records set aside
 ``settings``, ``logs``  what every service reads and writes alike
 ``ids``, ``errors``     names of objects, and of what goes wrong
+``failpoints``          places where tests make a process die
 ``backoff``             how long to wait before trying again
 ======================  ====================================================
 

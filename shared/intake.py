@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.failpoints import failpoint
 from shared.kafka import start
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         commits, self._commits = self._commits, {}
         try:
+            failpoint("intake.committing")
             await consumer.commit(commits)
+            failpoint("intake.committed")
         except KafkaError as error:
             log.warning("could not commit; the records come again", extra={"reason": repr(error)})
 

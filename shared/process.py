@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from shared import failpoints
 from shared.settings import ServiceSettings
 
 DRAIN_S = 10  # open requests get this long to end
@@ -52,6 +53,7 @@ def serve(app: ASGIApp, settings: ServiceSettings, on_stop: Callable[[], None] =
 
     ``on_stop`` is called before open requests are waited for: what never ends by itself must be told.
     """
+    failpoints.arm(settings.failpoint)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from shared import feed, topics
 from shared.events import Control, Frame, RunCommand
+from shared.failpoints import failpoint
 from shared.kafka import start
 from shared.runs.model import Published, Run, Slot
 from shared.runs.views import WITHDRAWN, at_event
@@ -147,6 +148,7 @@ class Publisher:
                 fast = await self._producer("_fast")
                 topic = self._prefix + topics.RUN_STREAM.name
                 future = await fast.send(topic, value, partition=partition)
+                failpoint("publisher.frame_sent")
         except BROKER_AWAY as error:
             log.debug("a frame was lost; the stream reads it from the store", exc_info=error)
         else:
@@ -166,7 +168,9 @@ class Publisher:
                     )
                     for topic, key, headers, message in records
                 ]
+                failpoint("publisher.record_sent")
                 await asyncio.gather(*acks)
+                failpoint("publisher.delivered")
         except BROKER_AWAY as error:
             log.warning("the broker did not take a message; the sweeper repeats it", exc_info=error)
             return False

@@ -3,8 +3,10 @@
 import sys
 from typing import Literal, TypeVar
 
-from pydantic import PositiveInt, SecretStr, ValidationError
+from pydantic import PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared import failpoints
 
 PREFIX = "THREADMILL_"
 S = TypeVar("S", bound="ServiceSettings")
@@ -29,6 +31,13 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: PositiveInt = 8080  # the API in the gateway, health probes elsewhere
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    failpoint: str = ""  # for tests: see failpoints.py
+
+    @field_validator("failpoint")
+    @classmethod
+    def _name_known_places(cls, faults: str) -> str:
+        failpoints.parse(faults)
+        return faults
 
 
 def load(settings: type[S]) -> S:

@@ -16,6 +16,7 @@ from typing import Literal, Self
 from services.gateway.settings import Settings
 from shared.broker_watch import BrokerWatch
 from shared.events import Control, RunCommand
+from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.model import Run
 from shared.stores.database import Document, PyMongoError
@@ -75,10 +76,13 @@ class Announcer:
         publisher = self._publisher
         if reason == "cancel_requested":
             await publisher.control(Control(run_id=run.id, thread_id=run.thread_id))
+            failpoint("gateway.control_sent")
         run = await publisher.announce(run)
+        failpoint("gateway.run_announced")
         await publisher.command(
             RunCommand(run_id=run.id, thread_id=run.thread_id, reason=reason, published=run.published)
         )
+        failpoint("gateway.command_sent")
 
     async def _tell_messages(self) -> None:
         """Announce messages as they come; mark many of them in one write."""
@@ -93,8 +97,10 @@ class Announcer:
 
     async def _announce(self, messages: list[Document]) -> None:
         told = await asyncio.gather(*(_tell(self._publisher, message) for message in messages))
+        failpoint("gateway.message_announced")
         if ids := [message["_id"] for message, taken in zip(messages, told, strict=True) if taken]:
             await self._messages.mark_published(ids)
+            failpoint("gateway.messages_marked")
 
     async def _sweep(self) -> None:
         """Announce what was left: by a process that died, or while the broker was away."""
@@ -103,6 +109,7 @@ class Announcer:
             if not self.connected:
                 continue
             try:
+                failpoint("gateway.sweeping")
                 left = await self._messages.unpublished(time.time() - self._settings.announce_after_s)
                 await self._announce(left)
             except PyMongoError as error:

@@ -17,6 +17,7 @@ from services.gateway.body import UPLOADS
 from services.gateway.connections import Connection
 from services.gateway.ledger import Entry, Ledger
 from services.gateway.whole import read_whole
+from shared.failpoints import failpoint
 from shared.runs.model import Json
 
 KEPT_HEADERS = (b"content-type", b"openai-poll-after-ms")
@@ -58,9 +59,12 @@ class Idempotency:
             nonlocal status, arrives
             if message["type"] == "http.response.start":
                 status = message["status"]
+                failpoint("gateway.answering")
             last = message["type"] == "http.response.body" and not message.get("more_body", False)
             arrives = last and not connection.gone
             await send(message)
+            if last:
+                failpoint("gateway.answer_sent")
 
         try:
             await self._app(scope, receive, send_watching)

@@ -16,6 +16,7 @@ from services.gateway.attempt import Attempt, new_seed
 from services.gateway.connections import Connection
 from services.gateway.stores.requests import RequestStore
 from shared.errors import InvalidRequest
+from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.runs.model import Json
 from shared.stores.database import Document, PyMongoError
@@ -79,6 +80,7 @@ class Ledger:
         seed, now = new_seed(), time.time()
         record = self._record(seed, seed, now, now + REPEATED_WITHIN_S) | {"request": request}
         await self._requests.add(record)
+        failpoint("gateway.request_noted")
         return self._opened(seed, Attempt(seed))
 
     async def begin_again(self, request: str) -> Entry:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from shared.errors import InvalidRequest
+from shared.failpoints import failpoint
 from shared.runs.facts import CancelRequested, OutputsSubmitted
 from shared.runs.model import Run
 from shared.runs.rules import advance
@@ -17,6 +18,7 @@ async def cancel(runs: RunStore, run: Run) -> Run:
     """
     now = time.time()
     run, changed = await runs.change(run, lambda r: advance(r, CancelRequested(now)))
+    failpoint("gateway.cancel_saved")
     if not changed:
         raise InvalidRequest(f"Cannot cancel run with status '{status_of(run)}'.")
     return run
@@ -55,6 +57,7 @@ async def submit(runs: RunStore, run: Run, outputs: Mapping[str, str]) -> Run:
     now = time.time()
     fact = OutputsSubmitted(dict(outputs), now)
     run, changed = await runs.change(run, lambda r: advance(r, fact))
+    failpoint("gateway.outputs_saved")
     if not changed:
         raise refuses_outputs(run)
     return run

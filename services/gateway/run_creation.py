@@ -10,6 +10,7 @@ from services.gateway.wire.messages import CreateMessageFields, new_message
 from services.gateway.wire.runs import RunFields
 from services.gateway.wire.tools import check_json_mode
 from shared.errors import InvalidRequest, Stale
+from shared.failpoints import failpoint
 from shared.runs.model import Run, Settings
 from shared.runs.rules import created
 from shared.stores.database import Document
@@ -84,7 +85,9 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
     for _ in range(MAX_TRIES):
         upto = new_messages[-1]["seq"] if new_messages else await stores.messages.last_seq(run.thread_id)
         try:
+            failpoint("gateway.run_unsaved")
             run = await stores.runs.add(created(run.evolve(input_upto=upto), time.time()))
+            failpoint("gateway.run_saved")
             return await _with_latest_input(stores, run)
         except ThreadBusy:
             active = await stores.runs.active_id(run.thread_id)

@@ -13,6 +13,7 @@ from services.gateway.stream.streams import Stream
 from services.gateway.version import Version
 from services.gateway.wire.v1 import event_name, render
 from shared.errors import ServiceError
+from shared.failpoints import failpoint
 from shared.runs.model import Json, Run
 
 log = logging.getLogger(__name__)
@@ -71,15 +72,18 @@ def _event(name: str, data: Json) -> bytes:
 async def _chunks(
     stream: Stream, run: Run, version: Version, after: int, first: Iterable[tuple[str, Json]]
 ) -> AsyncIterator[bytes]:
+    failpoint("gateway.stream_begun")
     for name, obj in first:
         yield encode(name, obj, version)
     try:
         async for named in stream.follow(run, after=after):
             yield PING if named is None else encode(*named, version)
+            failpoint("gateway.stream_event")
     except ServiceError as error:
         log.warning("an event stream ends early", exc_info=error, extra={"run_id": run.id})
         yield encode_error(error)
     except Exception:
         log.exception("an event stream failed", extra={"run_id": run.id})
         yield encode_error(ServiceError(LOST))
+    failpoint("gateway.stream_ending")
     yield DONE

@@ -6,6 +6,7 @@ from services.gateway.auth import Caller
 from services.gateway.run_creation import add_messages
 from services.gateway.stores.all import Stores
 from services.gateway.wire.threads import CreateThreadFields
+from shared.failpoints import failpoint
 from shared.ids import new_sequence
 from shared.runs.model import Json
 from shared.stores.database import Document
@@ -27,5 +28,7 @@ async def create_thread(
         "tool_resources": resources,
     }
     messages = await add_messages(stores, caller, thread["_id"], body.messages or [])
+    failpoint("gateway.thread_messages_stored")
     await stores.threads.add(thread)
+    failpoint("gateway.thread_stored")
     return thread, messages

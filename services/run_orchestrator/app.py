@@ -25,6 +25,7 @@ from services.run_orchestrator.turns import Turns
 from shared import control, process
 from shared.broker_watch import BrokerWatch
 from shared.events import Control
+from shared.failpoints import failpoint
 from shared.files.choose import storage_for
 from shared.files.library import Library
 from shared.kafka import build_broker, start
@@ -114,12 +115,16 @@ class Orchestrator:
         while True:
             await asyncio.sleep(self._settings.heartbeat_s)
             try:
+                failpoint("orchestrator.heartbeat_due")
                 await self._turns.heartbeat()
+                failpoint("orchestrator.heartbeat_done")
             except PyMongoError as error:
                 log.error("could not renew leases", exc_info=error)
 
     async def _on_new_broker(self, generation: str) -> None:
-        for other in await self._brokers.others(generation):
+        others = await self._brokers.others(generation)
+        failpoint("orchestrator.broker_seen")
+        for other in others:
             marked = await self._runs.publish_again(other, since=time.time() - DAY_S)
             log.info("publishing again what another broker had", extra={"runs": marked})
             await self._brokers.forget(other)

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.files import code_file_ids
 from shared.events import CodeRequested
+from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.facts import Settled
 from shared.runs.model import Run
@@ -49,19 +50,25 @@ class FollowUp:
                 deadline=float(run.expires_at),
                 files=code_file_ids(run),
             )
+            failpoint("orchestrator.request_unsent")
             await self._publisher.request(TOOL_REQUESTS_CODE, run.thread_id, request)
+            failpoint("orchestrator.request_sent")
 
     async def settle(self, run: Run) -> Run:
         """End a run whose end is decided."""
         now = time.time()
+        failpoint("orchestrator.unsettled")
         run, _ = await self._runs.change(run, lambda run: advance(run, Settled(now)))
+        failpoint("orchestrator.settled")
         return await self.publish(run)
 
     async def publish(self, run: Run) -> Run:
         """Announce what was not announced yet, and note it."""
         announced = await self._publisher.announce(run)
+        failpoint("orchestrator.end_announced")
         if announced.published.n == len(announced.events):
             await self._runs.mark_published(announced)
+            failpoint("orchestrator.end_marked")
         return announced
 
     async def show_messages(self, run: Run) -> None:

@@ -17,6 +17,7 @@ from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
 from shared import logs, topics
 from shared.events import RunCommand, ToolResult
+from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.facts import ToolAnswered
 from shared.runs.model import Run
@@ -46,6 +47,7 @@ class Handlers:
     async def on_run_command(self, command: RunCommand) -> None:
         """Do with the run what its phase asks for."""
         with logs.about(run_id=command.run_id, thread_id=command.thread_id):
+            failpoint("orchestrator.command_taken")
             run = await self._runs.get(command.run_id)
             if run is None:
                 log.warning("a command for an unknown run")
@@ -57,6 +59,7 @@ class Handlers:
     async def on_tool_result(self, result: ToolResult) -> None:
         """Accept the first result of an awaited call; after the last one, go on at once."""
         with logs.about(run_id=result.run_id, call_id=result.call_id):
+            failpoint("orchestrator.result_taken")
             run = await self._runs.get(result.run_id)
             if run is None or not self._signed(run, result):
                 log.warning(
@@ -65,6 +68,7 @@ class Handlers:
                 return
             answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs, result.files)
             after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
+            failpoint("orchestrator.result_saved")
             if not taken or after.phase == "tools":
                 return  # a repeat, or other calls are still awaited
             await self._go_on(after)
@@ -77,6 +81,7 @@ class Handlers:
             return
         async with self._turns.place():
             run, claimed = await self._runs.change(run, self._turns.claim)
+            failpoint("orchestrator.claimed")
             if claimed:
                 await self._go_on(run)
 
@@ -84,6 +89,7 @@ class Handlers:
         if any(step.superseded for step in run.steps):
             await self._follow_up.show_messages(run)  # a lost attempt's draft leaves the thread
         run = await self._publisher.announce(run)
+        failpoint("orchestrator.claim_announced")
         if run.phase == "llm" and run.owner == self._turns.owner:
             self._turns.start(run)
         else:
@@ -157,6 +163,7 @@ def side_by_side(
         for record in records:
             by_key.setdefault(record.key, []).append(record.value or b"")
         ends = await asyncio.gather(*map(handle_in_turn, by_key.values()), return_exceptions=True)
+        failpoint("orchestrator.batch_done")
         for error in ends:
             if isinstance(error, BaseException):
                 raise error

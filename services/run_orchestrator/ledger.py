@@ -1,5 +1,6 @@
 """The owner's hold on its run: each fact is saved under its epoch, then made visible, then announced."""
 
+from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs import facts as f
 from shared.runs.model import Run, Step
@@ -34,13 +35,17 @@ class Ledger:
             Cancelled: it is to be cancelled; the fact may not have been taken.
         """
         before = self.run
+        failpoint("orchestrator.fact_unsaved")
         after, _ = await self._runs.change(before, lambda run: advance(run, fact))
+        failpoint("orchestrator.fact_saved")
         self.run = after
         if after.epoch != self.epoch or after.ended:
             raise Fenced(after.id)
         for step in _changed_messages(before, after):
             await self._messages.write_step(after, step)
+        failpoint("orchestrator.fact_shown")
         self.run = await self._publisher.announce(after)
+        failpoint("orchestrator.fact_announced")
         if after.status == "cancelling" and after.phase == "llm":
             raise Cancelled(after.id)
         return self.run

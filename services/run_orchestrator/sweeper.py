@@ -9,6 +9,7 @@ from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers
 from services.run_orchestrator.turns import Turns
 from shared import logs
+from shared.failpoints import failpoint
 from shared.runs import facts as f
 from shared.runs.model import Run
 from shared.runs.rules import advance
@@ -35,18 +36,23 @@ class Sweeper:
                 log.error("the store does not answer; sweeping again later", exc_info=error)
 
     async def sweep(self) -> None:
+        failpoint("orchestrator.sweeping")
         for run in await self._runs.due(time.time()):
             with logs.about(run_id=run.id, thread_id=run.thread_id):
+                failpoint("orchestrator.found_due")
                 await self._look_at(run)
         for run in await self._runs.unannounced(time.time()):
+            failpoint("orchestrator.found_unannounced")
             await self._announce(run)
 
     async def _look_at(self, run: Run) -> None:
         now = time.time()
         if now >= run.expires_at and run.phase != "ending":
             run, _ = await self._runs.change(run, lambda r: advance(r, f.Expired(now)))
+            failpoint("orchestrator.expired")
         if run.phase == "tools" and now >= run.wake_at:
             run, _ = await self._runs.change(run, lambda r: advance(r, f.Rung(now)))
+            failpoint("orchestrator.rung")
             log.warning("asking for a tool call again", extra={"rings": run.rings})
             await self._announce(run)
             await self._follow_up.request_tools(run)

@@ -17,6 +17,7 @@ from services.run_orchestrator.pictures import Pictures
 from services.run_orchestrator.prompt import build_prompt, completion_budget
 from services.run_orchestrator.replies import ModelTrouble
 from shared.backoff import backoff_s
+from shared.failpoints import failpoint
 from shared.files.for_code import CodeFile
 from shared.publisher import Publisher
 from shared.runs import facts as f
@@ -72,6 +73,7 @@ class Turn:
 
     async def stop(self) -> None:
         """The run is to be cancelled, and nobody reads from the model any more."""
+        failpoint("orchestrator.stopped")
         await self._conclude(
             f.Stopped(self._ledger.epoch, time.time(), self._draft.content, self._draft.usage)
         )
@@ -90,6 +92,7 @@ class Turn:
         if completion_budget(run) == 0:
             await self._conclude(self._out_of("max_completion_tokens"))
             return
+        failpoint("orchestrator.turn_begun")
         files = await self._files.for_code(run)
         try:
             thread = await self._pictures.put_into(run, await self._thread(run, files))
@@ -99,14 +102,17 @@ class Turn:
         self._draft.prompt = build_prompt(run, thread, files)
         for failures in range(1, self._tries + 1):
             try:
+                failpoint("orchestrator.model_asked")
                 async with aclosing(self._model.stream(run.settings.model, self._draft.prompt)) as pieces:
                     async for piece in pieces:
                         await self._draft.take(piece)
+                        failpoint("orchestrator.piece_taken")
             except ModelTrouble as trouble:
                 if failures == self._tries or not trouble.passing:
                     raise
                 await self._start_over(trouble, failures)
             else:
+                failpoint("orchestrator.turn_done")
                 await self._follow_up.after(self._ledger.run)
                 return
 
@@ -128,6 +134,7 @@ class Turn:
         log.warning("asking the model again", extra={"reason": str(trouble), "wait_s": round(wait_s, 2)})
         await self._deltas.flush()
         await self._ledger.save(f.Restarted(self._ledger.epoch, time.time()))
+        failpoint("orchestrator.asking_again")
         self._draft = Draft(self._ledger, self._deltas, self._draft.prompt)
         await asyncio.sleep(wait_s)
 

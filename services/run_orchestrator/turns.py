@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from services.run_orchestrator.turn import Turn
 from shared import logs
 from shared.events import RunCommand
+from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.facts import Claimed
 from shared.runs.model import Run
@@ -130,6 +131,7 @@ class Turns:
             await turn.stop()
             return
         released = await turn.release()
+        failpoint("orchestrator.released")
         command = RunCommand(
             run_id=run.id, thread_id=run.thread_id, reason="handed_over", published=released.published
         )

@@ -18,6 +18,7 @@ from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
 from shared import control, process
 from shared.broker_watch import BrokerWatch
+from shared.failpoints import failpoint
 from shared.files.choose import storage_for
 from shared.files.library import Library
 from shared.intake import Intake
@@ -103,6 +104,7 @@ class ToolCode:
             await asyncio.sleep(self._settings.lease_s / 3)
             try:
                 await self._executions.heartbeat(time.time())
+                failpoint("tool_code.heartbeat_done")
             except PyMongoError as error:
                 log.error("could not renew leases", exc_info=error)
 

@@ -12,6 +12,7 @@ from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Sessions
 from shared.events import CodeRequested, ToolResult
+from shared.failpoints import failpoint
 from shared.stores.executions import Claim, ExecutionStore
 
 log = logging.getLogger(__name__)
@@ -64,14 +65,18 @@ class Calls:
             return None
         if claim.result is not None:
             return _result(request, _known(claim.result))
+        failpoint("tool_code.call_claimed")
         try:
             answer = await self._run(request, claim)
         except asyncio.CancelledError:
             await self._executions.release(request.call_id, claim.attempt)
+            failpoint("tool_code.call_released")
             raise
+        failpoint("tool_code.result_unsaved")
         if not await self._executions.finish(request.call_id, claim.attempt, asdict(answer)):
             log.warning("another worker took the call over; its result stands")
             return None
+        failpoint("tool_code.call_kept")
         return _result(request, answer)
 
     async def _run(self, request: CodeRequested, claim: Claim) -> Answer:
@@ -88,11 +93,14 @@ class Calls:
                 fresh = held.session is None
                 session = held.session or await self._sessions.start(request.thread_id, held)
                 notes = await self._files.bring(session, held, request)
+                failpoint("tool_code.files_brought")
                 execution = await self._execute(session, request)
+                failpoint("tool_code.code_ran")
             except SandboxError as error:
                 log.error("a sandbox failed", exc_info=error)
                 return _only(f"The code could not be run: {error}")
             await self._sessions.count_call(request.thread_id)
+            failpoint("tool_code.call_counted")
             images = await self._files.keep_images(request, execution)
             files = await self._files.keep_files(session, held, request, execution)
         if fresh and held.earlier > 0:

@@ -15,6 +15,7 @@ from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Held
 from shared.errors import ServiceError
 from shared.events import CodeRequested
+from shared.failpoints import failpoint
 from shared.files.for_code import FOLDER, LARGEST_BYTES, CodeFile, code_files
 from shared.files.library import Library
 from shared.files.storage import BytesMissing
@@ -119,6 +120,7 @@ class Files:
         file_id = derived_file_id(request.call_id, what, hashlib.sha256(content).hexdigest())
         try:
             await self._library.keep(file_id, request.project_id, content, purpose=OUTPUT, filename=name)
+            failpoint("tool_code.file_kept")
         except TROUBLE as error:
             log.error("could not keep a file of a call", exc_info=error)
             return None

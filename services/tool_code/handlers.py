@@ -9,6 +9,7 @@ from services.tool_code.calls import Calls
 from shared import logs
 from shared.backoff import backoff_s
 from shared.events import CodeRequested, Control
+from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.stores.database import PyMongoError
 from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS
@@ -30,6 +31,7 @@ class Handlers:
             log.error("set a request aside that cannot be read")
             await self._publisher.set_aside(TOOL_REQUESTS_CODE, value, reason=str(error))
             return
+        failpoint("tool_code.request_taken")
         with logs.about(run_id=request.run_id, thread_id=request.thread_id, call_id=request.call_id):
             task = asyncio.create_task(self._answer(request))
             tasks = self._running.setdefault(request.run_id, set())
@@ -66,3 +68,4 @@ class Handlers:
                 await asyncio.sleep(backoff_s(failures, first_s=0.2, most_s=5.0))
         if result is not None:
             await self._publisher.request(TOOL_RESULTS, request.run_id, result)
+            failpoint("tool_code.result_sent")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sandbox.errors import SandboxStartFailed
 from services.tool_code.sandbox.session import Session
+from shared.failpoints import failpoint
 from shared.stores.database import Database
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Sessions:
     async def start(self, thread_id: str, held: Held) -> Session:
         """Give the thread a new sandbox. Raises SandboxStartFailed."""
         held.earlier = await self.earlier_calls(thread_id)
+        failpoint("tool_code.session_starting")
         starting = asyncio.ensure_future(self._backend.start(thread_id))
         try:
             held.session = await asyncio.shield(starting)
@@ -69,8 +71,10 @@ class Sessions:
             raise
         finally:
             held.brought, held.brought_bytes = {}, 0
+        failpoint("tool_code.session_started")
         begun = {"$set": {"owner": self._owner, "calls": 0}, "$inc": {"epoch": 1}}
         await self._sessions.update_one({"_id": thread_id}, begun, upsert=True)
+        failpoint("tool_code.session_noted")
         return held.session
 
     async def count_call(self, thread_id: str) -> None:

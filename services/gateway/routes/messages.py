@@ -20,6 +20,7 @@ from services.gateway.stores.all import Stores
 from services.gateway.wire.messages import CreateMessage, CreateMessageV1, ModifyMessage, ModifyMessageV1
 from services.gateway.wire.objects import ListAnswer, MessageDeleted, MessageObject
 from shared.errors import InvalidRequest
+from shared.failpoints import failpoint
 from shared.stores.database import Document
 from shared.stores.messages import message_object
 
@@ -51,6 +52,7 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
         await require_unlocked(stores, thread_id)
         await attach(stores, caller, thread, [body])
         [message] = await add_messages(stores, caller, thread_id, [body])
+        failpoint("gateway.message_stored")
         await withdraw_if_late(stores, message)
         announcer.message_changed(message)
         return answers.one(message_object(message), caller)

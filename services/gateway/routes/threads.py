@@ -28,6 +28,7 @@ from services.gateway.wire.threads import (
     thread_view,
 )
 from shared.errors import InvalidRequest
+from shared.failpoints import failpoint
 from shared.runs.model import Json
 
 
@@ -90,6 +91,7 @@ def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: 
     async def delete_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         if not await threads.delete(caller.project_id, thread_id):
             raise missing("thread", thread_id)
+        failpoint("gateway.thread_gone")
         await cancel_active(stores, announcer, thread_id)
         await stores.messages.delete_thread(thread_id)
         return answers.deleted(thread_id, "thread")

@@ -7,6 +7,7 @@ import time
 
 from services.gateway.stream.pace import Pace
 from shared.backoff import backoff_s
+from shared.failpoints import failpoint
 from shared.stores.database import Database, Document, DuplicateKeyError, PyMongoError
 from shared.topics import RUN_STREAM
 
@@ -48,6 +49,7 @@ class SlotLease:
             try:
                 mine = {"_id": self._slot, "owner": self._owner}
                 result = await self._slots.update_one(mine, {"$set": {"until": self._until()}})
+                failpoint("gateway.slot_renewed")
             except PyMongoError as error:  # whoever wants the slot cannot take it now either
                 log.warning("the slot's lease was not renewed", exc_info=error)
                 continue
@@ -95,6 +97,7 @@ class SlotLease:
 
     def _won(self, slot: int) -> int:
         self._slot = slot
+        failpoint("gateway.slot_leased")
         log.info("leased a slot", extra={"slot": slot})
         return slot
 
