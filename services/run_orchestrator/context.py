@@ -6,10 +6,10 @@ from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 
 from services.run_orchestrator.prompt import build_prompt, completion_budget
-from services.run_orchestrator.tokenizer import count_tokens, most_tokens
 from shared.files.for_code import CodeFile
 from shared.runs.model import Run
 from shared.stores.database import Document
+from shared.tokenizer import count_tokens, most_tokens
 
 MESSAGE_TOKENS = 8  # what a message costs beside its text
 IMAGE_TOKENS = 1100  # a picture of ordinary size, in high detail

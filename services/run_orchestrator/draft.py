@@ -10,10 +10,10 @@ from services.run_orchestrator.ledger import Ledger
 from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions, words_of
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
 from services.run_orchestrator.shown import known_files, links, new_images
-from services.run_orchestrator.tokenizer import about_tokens
 from shared.ids import derived_id
 from shared.runs import facts as f
 from shared.runs.model import Json, ToolCall, Usage
+from shared.tokenizer import about_tokens
 
 INCOMPLETE = {"length": "max_completion_tokens", "content_filter": "content_filter"}
 

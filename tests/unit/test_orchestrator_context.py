@@ -12,9 +12,9 @@ from services.run_orchestrator.context import (
     room_for,
     select,
 )
-from services.run_orchestrator.tokenizer import about_tokens, count_tokens, most_tokens
 from shared.runs.model import Run, Settings
 from shared.stores.database import Document
+from shared.tokenizer import about_tokens, count_tokens, most_tokens
 
 TEN = "one two three four five six seven eight nine ten"  # ten tokens
 COST = 10 + MESSAGE_TOKENS
