@@ -4,7 +4,6 @@ import pytest
 
 from shared.tokenizer import BLOCK_CHARS, count_tokens, token_ends
 
-
 TEXTS = ["", "Hello, world.", "naïve café", "数据库 и ещё", "a\U0001f600\U0001f9d1b"]
 
 
