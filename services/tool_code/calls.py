@@ -13,14 +13,15 @@ from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Sessions
 from shared.events import CodeRequested, ToolResult
 from shared.failpoints import failpoint
+from shared.files.for_code import FOLDER
 from shared.stores.executions import Claim, ExecutionStore
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
-NEW_SESSION = "The sandbox is new: variables and files of earlier calls are gone."
+NEW_SESSION = "The sandbox is new: variables of earlier calls are gone."
 LOST = (
-    "The sandbox was lost while it ran this code, with the variables and files of earlier calls. "
+    "The sandbox was lost while it ran this code, with the variables of earlier calls. "
     "The code was not run again; run what you still need."
 )
 GIVEN_UP = "The code was not run again: its worker was lost each time it ran."
@@ -83,28 +84,29 @@ class Calls:
         if self._sessions is None:
             return _only(f"The code could not be run: no sandbox works on this server. {self._why_not}")
         async with self._sessions.of_thread(request.thread_id) as held:
-            if held.session is None and claim.attempt > 1:
-                if claim.attempt > MAX_ATTEMPTS:
-                    return _only(GIVEN_UP)
-                if await self._sessions.earlier_calls(request.thread_id):
-                    await self._sessions.start(request.thread_id, held)
-                    return _only(LOST)
+            if held.session is None and claim.attempt > MAX_ATTEMPTS:
+                return _only(GIVEN_UP)
             try:
+                lost = held.session is None and claim.attempt > 1
                 fresh = held.session is None
                 session = held.session or await self._sessions.start(request.thread_id, held)
                 notes = await self._files.bring(session, held, request)
                 failpoint("tool_code.files_brought")
+                back = await self._files.restore(session, held, request.project_id)
+                if fresh and held.earlier > 0:
+                    notes = [LOST if lost else NEW_SESSION, _restored(back), *notes]
+                    if lost:
+                        await self._sessions.count_call(request.thread_id, held)
+                        return _only(" ".join(notes))
                 execution = await self._execute(session, request)
                 failpoint("tool_code.code_ran")
             except SandboxError as error:
                 log.error("a sandbox failed", exc_info=error)
                 return _only(f"The code could not be run: {error}")
-            await self._sessions.count_call(request.thread_id)
-            failpoint("tool_code.call_counted")
             images = await self._files.keep_images(request, execution)
             files = await self._files.keep_files(session, held, request, execution)
-        if fresh and held.earlier > 0:
-            notes = [NEW_SESSION, *notes]
+            await self._sessions.count_call(request.thread_id, held)
+            failpoint("tool_code.call_counted")
         return Answer(_told(execution, notes, len(images)), _shown(execution), images, files)
 
     async def _execute(self, session: Session, request: CodeRequested) -> Execution:
@@ -112,6 +114,12 @@ class Calls:
         execution = await session.run(request.code, timeout_s=timeout_s)
         log.info("ran code", extra={"status": execution.status, "took_s": round(execution.took_s, 3)})
         return execution
+
+
+def _restored(paths: list[str]) -> str:
+    if not paths:
+        return "Files that they wrote are gone, too."
+    return f"Of the files that they wrote, these are in {FOLDER} again: {', '.join(sorted(paths))}."
 
 
 def _told(execution: Execution, notes: list[str], shown: int) -> str:

@@ -61,6 +61,38 @@ class Files:
             held.brought |= dict.fromkeys(paths, file.id)  # refused ones too: they are told of once
         return notes
 
+    async def restore(self, session: Session, held: Held, project_id: str) -> list[str]:
+        """Put back what the code of an earlier sandbox made; return the paths that are there again.
+
+        After ``bring``: the code's version of an uploaded file stands, unless another was uploaded since.
+
+        Raises:
+            SessionClosed: the sandbox is gone.
+        """
+        if not held.lost:
+            return []
+        restored = []
+        try:
+            ids = {lost.file_id for lost in held.lost.values()}
+            found = await self._library.store.get_many(project_id, ids, time.time())
+            for path, (file_id, over) in list(held.lost.items()):
+                newer = held.brought.get(path) not in (None, over)
+                if not newer and file_id in found and await self._back(session, path, found[file_id]):
+                    held.made[path] = file_id
+                    restored.append(path)
+                del held.lost[path]
+        except TROUBLE as error:  # the rest is tried again with the next call
+            log.error("could not restore files", exc_info=error)
+        return restored
+
+    async def _back(self, session: Session, path: str, stored: Document) -> bool:
+        try:
+            await session.put(path, await self._library.content(stored))
+        except (FileRefused, BytesMissing) as error:
+            log.warning("a file was not restored", extra={"reason": str(error)})
+            return False
+        return True
+
     async def _put(
         self, session: Session, held: Held, file: CodeFile, stored: Document, paths: list[str]
     ) -> str | None:

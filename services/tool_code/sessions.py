@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sandbox.errors import SandboxStartFailed
@@ -16,11 +17,19 @@ from shared.stores.database import Database
 log = logging.getLogger(__name__)
 
 
+class Lost(NamedTuple):
+    """A file that code had made, in place ``over`` of an uploaded one if its path had been one's."""
+
+    file_id: str
+    over: str | None = None
+
+
 @dataclass
 class Held:
     """A thread's place in this worker. ``earlier`` calls were made in another sandbox, gone since.
 
-    By their paths: the files that were ``brought`` into the sandbox, and those that its code ``made``.
+    By their paths, as file ids: what was ``brought`` into the sandbox, what its code ``made`` (or
+    changed) and was kept, and what a sandbox that is gone had made (``lost``, until it is restored).
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -30,10 +39,13 @@ class Held:
     brought: dict[str, str] = field(default_factory=dict)
     brought_bytes: int = 0
     made: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, Lost] = field(default_factory=dict)
 
 
 class Sessions:
-    """``calls`` that a thread's sandbox has seen are counted in the store, so that a new one is told."""
+    """What a thread's sandbox has seen is in the store, so that a new one, here or elsewhere, is told:
+    how many ``calls``, and the ``files`` that they made.
+    """
 
     def __init__(self, db: Database, backend: Backend, owner: str, idle_s: float) -> None:
         self._sessions = db["code_sessions"]
@@ -53,14 +65,10 @@ class Sessions:
             yield held
             held.used_at = time.monotonic()
 
-    async def earlier_calls(self, thread_id: str) -> int:
-        """Calls made by the thread's sandbox, wherever it is or was."""
-        found = await self._sessions.find_one({"_id": thread_id})
-        return int(found["calls"]) if found else 0
-
     async def start(self, thread_id: str, held: Held) -> Session:
         """Give the thread a new sandbox. Raises SandboxStartFailed."""
-        held.earlier = await self.earlier_calls(thread_id)
+        found = await self._sessions.find_one({"_id": thread_id}) or {}
+        held.earlier = int(found.get("calls", 0))
         failpoint("tool_code.session_starting")
         starting = asyncio.ensure_future(self._backend.start(thread_id))
         try:
@@ -70,16 +78,20 @@ class Sessions:
                 held.session = await starting  # it is there now: the thread's next call has it
             raise
         finally:
-            held.brought, held.brought_bytes = {}, 0
+            held.brought, held.brought_bytes, held.made = {}, 0, {}
+            held.lost = {file["path"]: Lost(file["file_id"], file["over"]) for file in found.get("files", ())}
         failpoint("tool_code.session_started")
-        begun = {"$set": {"owner": self._owner, "calls": 0}, "$inc": {"epoch": 1}}
+        begun = {"$set": {"owner": self._owner}, "$inc": {"epoch": 1}}
         await self._sessions.update_one({"_id": thread_id}, begun, upsert=True)
         failpoint("tool_code.session_noted")
         return held.session
 
-    async def count_call(self, thread_id: str) -> None:
+    async def count_call(self, thread_id: str, held: Held) -> None:
+        """Note a call, and the files that there are after it."""
         mine = {"_id": thread_id, "owner": self._owner}
-        await self._sessions.update_one(mine, {"$inc": {"calls": 1}})
+        known = held.lost | {path: Lost(made, held.brought.get(path)) for path, made in held.made.items()}
+        files = [{"path": path, **lost._asdict()} for path, lost in known.items()]
+        await self._sessions.update_one(mine, {"$inc": {"calls": 1}, "$set": {"files": files}})
 
     async def evict_idle(self) -> None:
         """Close sandboxes that nobody used for ``idle_s`` seconds."""

@@ -179,9 +179,9 @@ async def of_executions(db: Database) -> Called:
 
 async def of_sessions(db: Database) -> Called:
     called = Called(Sessions(db, cast(Backend, NoSandbox()), "a", idle_s=1))
-    await called.earlier_calls("thread_1")
-    await called.start("thread_1", Held())
-    await called.count_call("thread_1")
+    held = Held()
+    await called.start("thread_1", held)
+    await called.count_call("thread_1", held)
     await called.evict_idle()
     await called.close()
     return called

@@ -6,60 +6,26 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
 
 from services.tool_code.app import build_app
 from services.tool_code.settings import Settings
-from shared.events import CodeRequested, Control, ToolResult
+from shared.events import Control
 from shared.files.for_code import LARGEST_BYTES
 from shared.files.gridfs import GridFSStorage
 from shared.files.library import Library
-from shared.ids import new_file_id, new_id
+from shared.ids import new_id
 from shared.kafka import connect_admin, ensure_topics
-from shared.publisher import Publisher
 from shared.stores.database import Database, connect
 from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.stores.page import PageQuery
-from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS
+from shared.topics import TOOL_REQUESTS_CODE
 from tests.eventually import eventually
+from tests.integration.tool_asking import Orchestrator, asking, thread, upload
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-class Orchestrator:
-    """What the orchestrator would do: ask, and listen for results."""
-
-    def __init__(self, publisher: Publisher, consumer: AIOKafkaConsumer) -> None:
-        self.publisher = publisher
-        self.consumer = consumer
-
-    async def ask(
-        self,
-        code: str,
-        *,
-        thread: str,
-        call: str | None = None,
-        run: str = "run_1",
-        files: tuple[str, ...] = (),
-    ) -> CodeRequested:
-        request = CodeRequested(
-            call_id=call or new_id("call"),
-            run_id=run,
-            thread_id=thread,
-            project_id="p",
-            code=code,
-            token="t",
-            deadline=time.time() + 100,
-            files=files,
-        )
-        await eventually(lambda: self.publisher.request(TOOL_REQUESTS_CODE, thread, request))
-        return request
-
-    async def result(self) -> ToolResult:
-        record = await self.consumer.getone()
-        return ToolResult.model_validate_json(record.value)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +61,8 @@ async def service(settings: Settings) -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def orchestrator(settings: Settings, service: None) -> AsyncIterator[Orchestrator]:
-    """Hears only of results that come after it."""
-    async with Publisher(settings, client_id="test") as publisher:
-        consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
-        await consumer.start()
-        topic = settings.topic_prefix + TOOL_RESULTS.name
-        partitions = [TopicPartition(topic, n) for n in range(TOOL_RESULTS.partitions)]
-        consumer.assign(partitions)
-        await consumer.seek_to_end(*partitions)
-        yield Orchestrator(publisher, consumer)
-        await consumer.stop()
+    async with asking(settings) as asker:
+        yield asker
 
 
 @pytest.fixture
@@ -112,21 +70,11 @@ def library(db: Database) -> Library:
     return Library(FileStore(db), GridFSStorage(db))
 
 
-async def upload(library: Library, filename: str, content: bytes) -> str:
-    file_id = new_file_id()
-    await library.keep(file_id, "p", content, purpose="assistants", filename=filename)
-    return file_id
-
-
 async def outputs_of(library: Library) -> dict[str, str]:
     """What the code has made: id -> name."""
     query = PageQuery(limit=100)
     files, _ = await library.store.page("p", query, purpose="assistants_output", now=time.time())
     return {file["_id"]: file["filename"] for file in files}
-
-
-def thread() -> str:
-    return new_id("thread")
 
 
 async def test_code_runs_and_variables_stay_with_the_thread(orchestrator: Orchestrator) -> None:
