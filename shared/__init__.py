@@ -2,7 +2,7 @@
 
 ======================  ====================================================
 ``runs/``               a run: its document, its facts, its rules, its views
-``stores/``             runs, messages and files in MongoDB; the driver; list pages
+``stores/``             runs, messages, files, vector stores in MongoDB; the driver; list pages
 ``files/``              the bytes of files: three storages, and what keeps them in order
 ``topics``              every Kafka topic, named once
 ``events``              the body of every message on Kafka

@@ -3,11 +3,12 @@
 from typing import Any, TypeAlias
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
 
 __all__ = [
     "ASCENDING",
     "DESCENDING",
+    "BulkWriteError",
     "Collection",
     "Database",
     "Document",

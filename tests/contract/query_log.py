@@ -56,6 +56,8 @@ class QueryLog(CommandListener):
         name, command = event.command_name, event.command
         if name == "find":
             self._add(name, command["find"], command.get("filter", {}), command.get("sort", {}))
+        elif name == "aggregate":
+            self._add(name, command["aggregate"], command["pipeline"][0]["$match"], {})
         elif name in ("update", "delete"):
             for change in command["updates" if name == "update" else "deletes"]:
                 self._add(name, command[name], change["q"], {})

@@ -31,6 +31,7 @@ from shared.stores.page import PageQuery
 from shared.stores.runs import RunStore, ThreadBusy
 from tests.contract.exercises_of_keys import of_keys, of_requests, of_usage
 from tests.contract.exercises_of_retrieval import of_parsed_files, of_searches
+from tests.contract.exercises_of_vector_stores import of_vector_store_files, of_vector_stores
 from tests.contract.query_log import Called, Query, QueryLog, index_of, recording
 from tests.unit.run_samples import ANSWERED, CLAIMED, MESSAGE_STARTED, NOW, after, new_run
 
@@ -219,6 +220,8 @@ EXERCISES: tuple[Callable[[Database], Awaitable[Called]], ...] = (
     of_usage,
     of_searches,
     of_parsed_files,
+    of_vector_stores,
+    of_vector_store_files,
 )
 
 
