@@ -37,6 +37,7 @@ def _add_up(up: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     _add_access(up, environ)
     up.add_argument("--kafka", metavar="BOOTSTRAP", help="use this Kafka (host:port,...), start no broker")
     up.add_argument("--mongo", metavar="URL", help="use this MongoDB, start no store")
+    up.add_argument("--sync", action="store_true", help="wait for the disk at each write: for power cuts")
     up.add_argument(
         "--model-url",
         metavar="URL",

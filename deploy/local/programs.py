@@ -44,8 +44,16 @@ class Model:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
 
-def store(folder: Path, port: int, environ: Mapping[str, str]) -> Program:
+# Read by the store's engine. A write is handed to the operating system before it is acknowledged, so that
+# it outlives every process; the disk is not waited for (DECISIONS.md).
+WRITTEN_NOT_SYNCED = {"WIREDTIGER_CONFIG": "transaction_sync=(enabled=true,method=none)"}
+CHECKPOINT_S = 15  # how often what was written is on the disk for certain
+
+
+def store(folder: Path, port: int, environ: Mapping[str, str], *, sync: bool) -> Program:
     """SecantusDB. A program of its own, never imported: its licence is not ours.
+
+    ``sync``: wait for the disk at each write, so that a power cut loses nothing either.
 
     Raises:
         StoreMissing: it is not installed.
@@ -58,8 +66,12 @@ def store(folder: Path, port: int, environ: Mapping[str, str]) -> Program:
     where = ("--host", LOOPBACK, "--port", str(port), "--storage-path", str(folder))
     return Program(
         name=STORE,
-        command=(program, *where, "--cache-size", "128M", "--sync-on-commit"),
-        env=public(environ),
+        command=(program, *where, "--cache-size", "128M", "--log-level", "WARNING", "--sync-on-commit"),
+        env={
+            **public(environ),
+            "SECANTUS_CHECKPOINT_SECONDS": str(CHECKPOINT_S),
+            **({} if sync else WRITTEN_NOT_SYNCED),
+        },
         probe=accepts(LOOPBACK, port),
         turn=Turn.STORE,
         stop_within_s=15.0,

@@ -32,6 +32,7 @@ class Options:
     port: int = 0  # of the API; 0 takes any that is free
     kafka: str | None = None
     mongo: str | None = None
+    sync: bool = False  # the store waits for the disk at each write
     model: Model | None = None
     model_aliases: Mapping[str, str] = field(default_factory=dict)  # for the demo model
     model_chunk_delay_ms: float = 0.0  # of the demo model
@@ -141,7 +142,9 @@ class Stack:
     async def _begin(self, name: str, env: Mapping[str, str]) -> None:
         environ, port = self._options.environ, self._port(name)
         if name == programs.STORE:
-            program = await asyncio.to_thread(programs.store, self._folder.store, port, environ)
+            program = await asyncio.to_thread(
+                programs.store, self._folder.store, port, environ, sync=self._options.sync
+            )
         elif name == programs.BROKER:
             program = broker(port, environ, self._common_env())
         elif name == programs.MODEL:

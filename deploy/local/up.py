@@ -90,6 +90,7 @@ def build_options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> 
         port=arguments.port,
         kafka=arguments.kafka,
         mongo=arguments.mongo,
+        sync=arguments.sync,
         model=choose_model(arguments, aliases, environ),
         model_aliases=aliases,
         model_chunk_delay_ms=15.0,  # so that one sees it stream

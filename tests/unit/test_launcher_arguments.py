@@ -14,6 +14,11 @@ def test_up_needs_no_options() -> None:
 
     assert (options.host, options.port, options.data) == ("127.0.0.1", 8080, Path(".threadmill/data"))
     assert (options.kafka, options.mongo, options.model, options.api_key) == (None, None, None, "")
+    assert not options.sync
+
+
+def test_the_disk_can_be_waited_for() -> None:
+    assert build_options(read(["up", "--sync"], {}), {}).sync
 
 
 def test_up_takes_addresses_of_what_runs_already() -> None:
