@@ -33,7 +33,8 @@ class CodeRequested(Message):
     """``tool-requests.code``: run ``code`` in the session of the thread.
 
     ``token`` must come back with the result. ``deadline`` is in Unix seconds; no result is
-    of use after it. ``files`` are the ids of those that the code may read.
+    of use after it. ``files`` are the ids of those that the code may read. What it prints goes
+    to the streams in ``slots`` at once, as deltas of the call at ``index`` in the step.
     """
 
     call_id: str
@@ -44,6 +45,9 @@ class CodeRequested(Message):
     token: str
     deadline: float
     files: tuple[str, ...] = ()
+    step_id: str = ""
+    index: int = 0
+    slots: tuple[Slot, ...] = ()
 
 
 class SearchRequested(Message):
@@ -108,6 +112,8 @@ class Frame(Message):
 
     For a state change ``seq`` is its place among the run's events and ``n`` is 0; a delta
     carries the ``seq`` that it follows and counts ``n`` up from 1. ``data`` is the v2 object.
+    A delta with a ``source``, the call that it is of, comes from a tool while it runs: it counts
+    ``n`` by itself, ``epoch`` is the attempt at the call, and ``seq`` says nothing.
     """
 
     run_id: str
@@ -117,6 +123,7 @@ class Frame(Message):
     event: str
     data: dict[str, Any]
     streams: tuple[str, ...]
+    source: str = ""
 
 
 class Control(Message):

@@ -127,20 +127,17 @@ class Publisher:
 
     async def frame(self, run: Run, seq: int, n: int, event: str, data: dict[str, Any]) -> None:
         """Send one frame to each gateway that has a stream of the run open. Frames may be lost."""
-        by_slot: dict[int, list[Slot]] = {}
-        for slot in run.slots:
-            by_slot.setdefault(slot.slot, []).append(slot)
-        for partition, slots in by_slot.items():
-            frame = Frame(
-                run_id=run.id,
-                epoch=run.epoch,
-                seq=seq,
-                n=n,
-                event=event,
-                data=data,
-                streams=tuple(slot.stream for slot in slots),
-            )
-            await self._send_fast(partition, _encode(frame))
+        frame = Frame(run_id=run.id, epoch=run.epoch, seq=seq, n=n, event=event, data=data, streams=())
+        await self.frame_to(run.slots, frame)
+
+    async def frame_to(self, slots: Sequence[Slot], frame: Frame) -> None:
+        """Send ``frame`` to these streams, once to each of their gateways. It may be lost."""
+        by_slot: dict[int, list[str]] = {}
+        for slot in slots:
+            by_slot.setdefault(slot.slot, []).append(slot.stream)
+        for partition, streams in by_slot.items():
+            addressed = frame.model_copy(update={"streams": tuple(streams)})
+            await self._send_fast(partition, _encode(addressed))
 
     async def _send_fast(self, partition: int, value: bytes) -> None:
         try:

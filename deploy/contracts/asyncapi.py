@@ -31,7 +31,7 @@ SENDS: dict[str, tuple[topics.Topic, ...]] = {
         topics.TOOL_REQUESTS_CODE,
         topics.RUN_COMMANDS,
     ),
-    "tool_code": (topics.TOOL_RESULTS,),
+    "tool_code": (topics.TOOL_RESULTS, topics.RUN_STREAM),
 }
 RECEIVES: dict[str, tuple[topics.Topic, ...]] = {
     "gateway": (topics.RUN_STREAM,),

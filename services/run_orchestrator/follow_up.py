@@ -37,8 +37,9 @@ class FollowUp:
         return run
 
     async def request_tools(self, run: Run) -> None:
-        for call in run.awaited:
-            if call.type == "function":
+        awaited = {call.id for call in run.awaited}
+        for index, call in enumerate(run.step.calls if run.step else ()):
+            if call.type == "function" or call.id not in awaited:
                 continue
             request = CodeRequested(
                 call_id=call.id,
@@ -49,6 +50,9 @@ class FollowUp:
                 token=call_token(self._call_secret, run.project_id, run.id, call.id),
                 deadline=float(run.expires_at),
                 files=code_file_ids(run),
+                step_id=run.step.id if run.step else "",
+                index=index,
+                slots=run.slots,
             )
             failpoint("orchestrator.request_unsent")
             await self._publisher.request(TOOL_REQUESTS_CODE, run.thread_id, request)

@@ -55,7 +55,9 @@ class ToolCode:
             storage = await stack.enter_async_context(storage_for(self._settings, self._db))
             room_bytes = self._settings.sandbox_limits.disk_bytes * 3 // 4
             files = Files(Library(FileStore(self._db), storage), room_bytes)
-            calls = Calls(self._executions, sessions, files, self._settings.call_timeout_s, why_not)
+            calls = Calls(
+                self._executions, sessions, files, self._publisher, self._settings.call_timeout_s, why_not
+            )
             handlers = Handlers(calls, self._publisher)
             intake = Intake(
                 self._settings.kafka_bootstrap,

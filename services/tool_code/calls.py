@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from services.tool_code.files import Files
+from services.tool_code.live_logs import LiveLogs
 from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
@@ -14,6 +15,7 @@ from services.tool_code.sessions import Sessions
 from shared.events import CodeRequested, ToolResult
 from shared.failpoints import failpoint
 from shared.files.for_code import FOLDER
+from shared.publisher import Publisher
 from shared.stores.executions import Claim, ExecutionStore
 
 log = logging.getLogger(__name__)
@@ -45,12 +47,14 @@ class Calls:
         executions: ExecutionStore,
         sessions: Sessions | None,
         files: Files,
+        publisher: Publisher,
         timeout_s: float,
         why_not: str = "",
     ) -> None:
         self._executions = executions
         self._sessions = sessions
         self._files = files
+        self._publisher = publisher
         self._timeout_s = timeout_s
         self._why_not = why_not
 
@@ -98,7 +102,7 @@ class Calls:
                     if lost:
                         await self._sessions.count_call(request.thread_id, held)
                         return _only(" ".join(notes))
-                execution = await self._execute(session, request)
+                execution = await self._execute(session, request, claim.attempt)
                 failpoint("tool_code.code_ran")
             except SandboxError as error:
                 log.error("a sandbox failed", exc_info=error)
@@ -109,9 +113,13 @@ class Calls:
             failpoint("tool_code.call_counted")
         return Answer(_told(execution, notes, len(images)), _shown(execution), images, files)
 
-    async def _execute(self, session: Session, request: CodeRequested) -> Execution:
+    async def _execute(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
         timeout_s = min(self._timeout_s, max(request.deadline - time.time(), 1.0))
-        execution = await session.run(request.code, timeout_s=timeout_s)
+        live = LiveLogs(self._publisher, request, attempt)
+        try:
+            execution = await session.run(request.code, timeout_s=timeout_s, on_output=live.add)
+        finally:
+            await live.close()
         log.info("ran code", extra={"status": execution.status, "took_s": round(execution.took_s, 3)})
         return execution
 

@@ -61,6 +61,22 @@ def submitted(run: Json, *outputs: str) -> tuple[str, Json]:
     return f"/threads/{run['thread_id']}/runs/{run['id']}/submit_tool_outputs", {"tool_outputs": given}
 
 
+def test_what_code_prints_is_streamed_while_it_runs(api: Api, model: ModelServer, name: str) -> None:
+    slow = "import time\nfor n in range(3):\n    print(n, flush=True)\n    time.sleep(0.5)"
+    model.script(call(code(slow)), say("Done."), model=name)
+    events = api.stream(*start(api, name, tools=[CODE]))
+    check(events)
+    printed = [
+        output["logs"]
+        for event, data in events
+        if event == "thread.run.step.delta"
+        for one in data["delta"]["step_details"]["tool_calls"]
+        for output in one["code_interpreter"].get("outputs", ())
+    ]
+    assert len(printed) >= 3, "piece by piece, not at the end"
+    assert "".join(printed) == "0\n1\n2\n"
+
+
 def test_text(api: Api, model: ModelServer, name: str) -> None:
     model.script(say("Grüße, ", "世界 ", "👋🏽"), model=name)
     events = api.stream(*start(api, name))

@@ -89,6 +89,17 @@ class History:
                 self._call_delta({"index": index, "type": call.type, call.type: piece})
         self.happens(f.CallsMade(self.run.epoch, self.now, calls, USED))
 
+    def prints(self, call_id: str, *texts: str, attempt: int = 1) -> None:
+        """The tool streams what the step's first call prints, beside the owner's frames."""
+        delta = "thread.run.step.delta"
+        for n, text in enumerate(texts, 1):
+            logs = {"outputs": [{"index": 0, "type": "logs", "logs": text}]}
+            calls = [{"index": 0, "type": "code_interpreter", "code_interpreter": logs}]
+            details = {"step_details": {"type": "tool_calls", "tool_calls": calls}}
+            data = {"id": self.run.steps[-1].id, "object": delta, "delta": details}
+            self.frames.append(Arrived(self.run.id, attempt, 0, n, n, delta, data, call_id))
+            self.stored.append(self.run)
+
     def _call_delta(self, call: Json) -> None:
         details = {"type": "tool_calls", "tool_calls": [call]}
         self.delta("thread.run.step.delta", self.run.steps[-1].id, {"step_details": details})
@@ -114,13 +125,17 @@ def plain(run_id: str = "run_1", *, now: float = NOW) -> History:
     return history
 
 
-def with_code() -> History:
-    """A code call with logs and an image, then an answer with the image and a citation."""
+def with_code(*prints: str) -> History:
+    """A code call with logs and an image, then an answer with the image and a citation.
+
+    ``prints`` are streamed while the code runs.
+    """
     history = History()
     history.claim()
     history.call(
         ToolCall(id="call_c", type="code_interpreter", name="code_interpreter", input="print(6 * 7)")
     )
+    history.prints("call_c", *prints)
     outputs = ({"type": "logs", "logs": "42\n"}, {"type": "image", "image": {"file_id": "file-2"}})
     history.happens(f.ToolAnswered("call_c", "42", NOW, outputs))
     history.claim()

@@ -24,6 +24,7 @@ from tests.unit.stream_history import (
 SCRIPTS: dict[str, Callable[[], History]] = {
     "plain": plain,
     "code": with_code,
+    "code that prints": lambda: with_code("4", "2\n"),
     "functions": functions,
     "mixed": lambda: functions(mixed=True),
     "taken over": taken_over,
@@ -254,5 +255,41 @@ def test_ignores_the_frames_of_another_run() -> None:
 
 def test_the_scripts_count_their_deltas() -> None:
     for script in SCRIPTS.values():
-        places = [(frame.seq, frame.n) for frame in script().frames if frame.epoch < 2]
+        places = [(frame.seq, frame.n) for frame in script().frames if frame.epoch < 2 and not frame.source]
         assert all(a < b for a, b in pairwise(places)) or script is cancelled
+
+
+def logs(pairs: list[Named]) -> list[str]:
+    outputs = [
+        output
+        for name, data in pairs
+        if name == "thread.run.step.delta"
+        for call in data["delta"]["step_details"]["tool_calls"]
+        for output in call.get("code_interpreter", {}).get("outputs", ())
+    ]
+    return [output["logs"] for output in outputs if output["type"] == "logs"]
+
+
+def test_what_code_prints_is_told_at_once_and_only_once() -> None:
+    history = with_code("4", "2\n")
+    assert logs(feed(Sequence("run_1", after=0), *history.frames)) == ["4", "2\n"]
+
+
+def test_a_lost_print_is_told_with_the_end_of_the_step_and_none_that_follows_it_before() -> None:
+    history = with_code("4", "2", "\n")
+    lost = next(frame for frame in history.frames if frame.source and frame.n == 2)
+    pairs = feed(Sequence("run_1", after=0), *(frame for frame in history.frames if frame is not lost))
+    assert logs(pairs) == ["4", "2\n"]
+    check(pairs, history.run)
+
+
+def test_prints_of_another_attempt_of_another_step_too_early_or_too_late_are_not_told() -> None:
+    history = with_code("4")
+    live = next(frame for frame in history.frames if frame.source)
+    place = history.frames.index(live)
+    again = live._replace(epoch=2)
+    elsewhere = live._replace(source="call_x", data={**live.data, "id": "step_x"})
+    frames = [live, *history.frames[: place + 1], again, elsewhere, *history.frames[place + 1 :], live]
+    pairs = feed(Sequence("run_1", after=0), *frames)
+    assert logs(pairs) == ["4", "2\n"]
+    check(pairs, history.run)

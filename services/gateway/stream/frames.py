@@ -16,6 +16,7 @@ class Arrived(NamedTuple):
     upto: int
     event: str
     data: Json
+    source: str = ""
 
 
 class Unreadable(ValueError):
@@ -38,6 +39,7 @@ def parse(value: bytes | None) -> tuple[Arrived, list[str]]:
             n,
             body["event"],
             body["data"],
+            body.get("source", ""),
         )
         streams = body["streams"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -45,7 +47,8 @@ def parse(value: bytes | None) -> tuple[Arrived, list[str]]:
     numbers = (frame.epoch, frame.seq, frame.n)
     if not all(type(number) is int for number in numbers):
         raise Unreadable(f"not numbers: {numbers}")
-    if not (isinstance(frame.event, str) and isinstance(frame.data, dict) and isinstance(streams, list)):
+    texts = isinstance(frame.event, str) and isinstance(frame.source, str)
+    if not (texts and isinstance(frame.data, dict) and isinstance(streams, list)):
         raise Unreadable("fields of the wrong type")
     if frame.n and not (isinstance(frame.data.get("id"), str) and isinstance(frame.data.get("delta"), dict)):
         raise Unreadable("a delta without its object")

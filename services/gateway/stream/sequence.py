@@ -27,6 +27,7 @@ class Sequence:
     An event is a fact, whoever sends it and however late: only its ``seq`` counts. Deltas are
     drafts: they count in the newest epoch, right behind the event they follow, without a gap.
     What a lost delta held is sent with the event that closes its message or step.
+    Deltas of a tool that runs come beside them: see ``_take_live``.
     """
 
     def __init__(self, run_id: str, *, after: int) -> None:
@@ -39,6 +40,7 @@ class Sequence:
         self._epoch = 0
         self._events: dict[int, Told] = {}
         self._deltas: dict[Hole, Arrived] = {}
+        self._live: dict[str, tuple[int, int]] = {}  # by source: its attempt and the last delta of it
         self._sums = Sums()
 
     @property
@@ -51,6 +53,8 @@ class Sequence:
         """Take one frame; return the pairs (event, object) that are due."""
         if self.ended or frame.run_id != self._run_id:
             return []
+        if frame.source:
+            return self._take_live(frame)
         self._see(frame.epoch)
         if frame.n == 0:
             if frame.seq > self._last and self._has_room(frame.seq):
@@ -60,6 +64,18 @@ class Sequence:
                 self._deltas.clear()
             self._deltas[frame.seq, frame.n] = frame
         return self._drain()
+
+    def _take_live(self, delta: Arrived) -> list[Named]:
+        """A tool's own deltas: of its first attempt, while its step is open, up to the first that is lost.
+
+        What comes of them is no more than a foretaste: the step's end tells the rest.
+        """
+        before = self._live.setdefault(delta.source, (delta.epoch, 0))
+        if (delta.epoch, delta.n - 1) != before or not self._sums.has_calls(delta.data):
+            return []
+        self._live[delta.source] = (delta.epoch, delta.n)
+        self._sums.add(delta.data)
+        return [(delta.event, delta.data)]
 
     def absorb(self, run: Run) -> list[Named]:
         """Take what the store has; return the pairs (event, object) that are due."""

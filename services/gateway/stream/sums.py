@@ -38,6 +38,14 @@ class Sums:
         if (total := self._open.get(data["id"])) is not None:
             add(total, data["delta"])
 
+    def has_calls(self, data: Json) -> bool:
+        """Whether the client knows each call that a step's delta adds to, and none has come to its end."""
+        begun = self._open.get(data["id"], {}).get("step_details", {}).get("tool_calls", {})
+        match data["delta"]:
+            case {"step_details": {"tool_calls": [*calls]}}:
+                return all(isinstance(call, dict) and call.get("index") in begun for call in calls)
+        return False
+
     def before(self, event: str, data: Json, run: Run | None) -> list[Named]:
         """Return the delta that must precede ``event``, if one is missing.
 
