@@ -24,7 +24,7 @@ bench: .venv/.dev ## measure, and print the numbers
 	$(BIN)/python -m tests.bench $(ARGS)
 
 lock: .venv/.dev ## resolve the requirements anew
-	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --group dev -o requirements/dev.txt
+	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --extra tracing --group dev -o requirements/dev.txt
 
 .venv/.embedded: requirements/embedded.txt pyproject.toml
 	@deploy/local/environment embedded

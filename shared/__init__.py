@@ -10,6 +10,8 @@
 ``publisher``           what leaves a service for Kafka
 ``kafka``               topics made, brokers built, failed records set aside
 ``settings``, ``logs``  what every service reads and writes alike
+``metrics``             every number for Prometheus, named once
+``tracing``             traces of OpenTelemetry, and the names of its conventions
 ``ids``, ``errors``     names of objects, and of what goes wrong
 ``failpoints``          places where tests make a process die
 ``backoff``             how long to wait before trying again

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from shared import metrics
 from shared.kafka import connect_admin, ensure_topics, generation
 from shared.publisher import Publisher
 from shared.settings import ServiceSettings
@@ -49,12 +50,14 @@ class BrokerWatch:
             try:
                 admin = await connect_admin(self._settings.kafka_bootstrap)
             except (KafkaError, OSError) as error:
+                metrics.BROKER.set(0)
                 log.warning("no broker at %s", self._settings.kafka_bootstrap, extra={"reason": repr(error)})
                 await asyncio.sleep(RETRY_S)
                 continue
             try:
                 await self._watch(admin)
             except (KafkaError, OSError, TimeoutError) as error:
+                metrics.BROKER.set(0)
                 log.warning("lost sight of the broker", extra={"reason": repr(error)})
                 await asyncio.sleep(RETRY_S)
             finally:
@@ -72,5 +75,6 @@ class BrokerWatch:
                 if self._on_new:
                     await self._on_new(found)
             self._looked_at = time.monotonic()
+            metrics.BROKER.set(1)
             self.seen.set()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -44,6 +44,13 @@ def event_type(stream_name: str) -> str:
     return f"dev.threadmill.{stream_name.removeprefix('thread.')}.v1"
 
 
+def traced(headers: Headers, trace: Headers) -> Headers:
+    """Return the headers of a record with the W3C ``trace`` that it is sent in; an event has it twice."""
+    if not (trace and headers):
+        return headers or trace
+    return [*headers, *trace, *((f"ce_{name}", value) for name, value in trace)]
+
+
 def _headers(id_: str, type_: str, at: float, subject: str, body: ThreadEvent, seq: int | None) -> Headers:
     values = {
         "content-type": "application/json",

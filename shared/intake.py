@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared import metrics, tracing
 from shared.failpoints import failpoint
 from shared.kafka import start
 
@@ -22,6 +23,7 @@ class Progress:
     """Which records of one partition are done. Lag on the broker is then backlog plus what is in flight."""
 
     taken: dict[int, bool] = field(default_factory=dict)  # offset -> done, in the order they came
+    upto: int = 0  # all before this offset are done
 
     def finish(self, offset: int) -> int | None:
         """Note a finished record; return the offset to commit, if the finished prefix has grown."""
@@ -33,7 +35,7 @@ class Progress:
             if not self.taken[first]:
                 break
             del self.taken[first]
-            commit = first + 1
+            commit = self.upto = first + 1
         return commit
 
 
@@ -96,16 +98,31 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
                 for record in batch:
                     self._begin(partition, record)
             await self._commit(consumer)
+            self._measure(consumer)
+
+    def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        """Note what is left to do here: what the broker has, less what is done."""
+        lag = 0
+        for partition in consumer.assignment():
+            end = consumer.highwater(partition)
+            progress = self._progress.get(partition)
+            if end is None or progress is None:
+                continue  # nothing came from there
+            lag += max(end - progress.upto, 0)
+        metrics.LAG.labels(self._topic).set(lag)
 
     def _begin(self, partition: TopicPartition, record: ConsumerRecord) -> None:
         progress = self._progress.setdefault(partition, Progress())
+        if not progress.taken:
+            progress.upto = record.offset
         progress.taken[record.offset] = False
         task = asyncio.create_task(self._work(partition, progress, record))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _work(self, partition: TopicPartition, progress: Progress, record: ConsumerRecord) -> None:
-        await self._handle(record.value or b"")
+        with tracing.received(record.topic, self._group, record):
+            await self._handle(record.value or b"")
         commit = progress.finish(record.offset)
         if commit is not None and self._progress.get(partition) is progress:
             self._commits[partition] = commit

@@ -2,16 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from socket import socket
 from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from shared import failpoints
+from shared import failpoints, metrics, tracing
 from shared.settings import ServiceSettings
 
 DRAIN_S = 10  # open requests get this long to end
@@ -21,7 +22,7 @@ Checks = Callable[[], Awaitable[dict[str, str]]]
 
 
 def worker_app(lifespan: Lifespan, checks: Checks) -> Starlette:
-    """An application that works in its ``lifespan`` and shows only probes.
+    """An application that works in its ``lifespan`` and shows only probes and metrics.
 
     ``checks`` names what the service needs and how it is; everything must be ``"ok"`` or begin
     with ``"ok "`` for the service to count as ready.
@@ -35,13 +36,21 @@ def worker_app(lifespan: Lifespan, checks: Checks) -> Starlette:
         ready = all(state.split(" ")[0] == "ok" for state in found.values())
         return JSONResponse(found, status_code=200 if ready else 503)
 
-    return Starlette(lifespan=lifespan, routes=[Route("/livez", livez), Route("/readyz", readyz)])
+    async def show_metrics(request: Request) -> Response:
+        return Response(metrics.generate_latest(), media_type=metrics.CONTENT_TYPE_LATEST)
+
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", show_metrics)]
+    return Starlette(lifespan=lifespan, routes=routes)
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await tracing.flush()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_stop()

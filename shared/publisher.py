@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 
-from shared import feed, topics
+from shared import feed, metrics, topics, tracing
 from shared.events import Control, Frame, RunCommand
 from shared.failpoints import failpoint
 from shared.kafka import start
@@ -120,6 +120,7 @@ class Publisher:
         except BROKER_AWAY as error:
             log.error("could not set a record aside", exc_info=error)
             return False
+        metrics.DEAD_LETTERS.labels(topic.name).inc()
         return True
 
     async def control(self, message: Control) -> bool:
@@ -153,25 +154,32 @@ class Publisher:
 
     async def _deliver(self, records: Sequence[Record]) -> bool:
         """Send ``records`` in order and wait until the broker has all of them, within ``PATIENCE_S``."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                durable = await self._producer("_durable")
-                acks = [
-                    await durable.send(
-                        self._prefix + topic.name,
-                        _encode(message),
-                        key=key.encode() if key else None,
-                        headers=headers,
-                    )
-                    for topic, key, headers, message in records
-                ]
-                failpoint("publisher.record_sent")
-                await asyncio.gather(*acks)
-                failpoint("publisher.delivered")
-        except BROKER_AWAY as error:
-            log.warning("the broker did not take a message; the sweeper repeats it", exc_info=error)
-            return False
+        first = records[0][0].name
+        with tracing.sending(self._prefix + first, len(records)) as span:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._send(records, tracing.headers())
+            except BROKER_AWAY as error:
+                span.fail(type(error).__name__)
+                metrics.NOT_TOLD.labels(first).inc(len(records))
+                log.warning("the broker did not take a message; the sweeper repeats it", exc_info=error)
+                return False
         return True
+
+    async def _send(self, records: Sequence[Record], traced: feed.Headers) -> None:
+        durable = await self._producer("_durable")
+        acks = [
+            await durable.send(
+                self._prefix + topic.name,
+                _encode(message),
+                key=key.encode() if key else None,
+                headers=feed.traced(headers, traced),
+            )
+            for topic, key, headers, message in records
+        ]
+        failpoint("publisher.record_sent")
+        await asyncio.gather(*acks)
+        failpoint("publisher.delivered")
 
     async def _producer(self, name: Literal["_durable", "_fast"]) -> AIOKafkaProducer:
         await self._connected.wait()

@@ -3,7 +3,7 @@
 import sys
 from typing import Literal, TypeVar
 
-from pydantic import PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import failpoints
@@ -38,6 +38,9 @@ class ServiceSettings(BaseSettings):
     def _name_known_places(cls, faults: str) -> str:
         failpoints.parse(faults)
         return faults
+
+    traces_url: HttpUrl | None = None  # OTLP over HTTP, as http://collector:4318/v1/traces; None: no traces
+    traces_sample: float = Field(1.0, ge=0, le=1)  # this part of the traces that begin here
 
 
 def load(settings: type[S]) -> S:

@@ -95,6 +95,7 @@ class Reply:
     finish: str | None = None  # instead of stop or tool_calls
     status: int = 200
     retry_after_s: float | None = None
+    message: str = "scripted failure"
     cut_after: int | None = None  # chunks
     hangs: bool = False  # accepts the request and never answers
     has_choices: bool = True
@@ -118,8 +119,8 @@ def call(*calls: Call, say_first: str = "") -> Reply:
     return Reply(deltas=(say_first,) if say_first else (), calls=calls)
 
 
-def fail(status: int, *, retry_after_s: float | None = None) -> Reply:
-    return Reply(status=status, retry_after_s=retry_after_s)
+def fail(status: int, message: str = "scripted failure", *, retry_after_s: float | None = None) -> Reply:
+    return Reply(status=status, message=message, retry_after_s=retry_after_s)
 
 
 NAMES = """\

@@ -153,7 +153,7 @@ async def _answer(writer: asyncio.StreamWriter, request: Request) -> None:
         await reply.gate.pass_through()
     if reply.status != 200:
         extra = {} if reply.retry_after_s is None else {"retry-after": f"{reply.retry_after_s:g}"}
-        await _send_json(writer, reply.status, _error("scripted failure"), extra)
+        await _send_json(writer, reply.status, _error(reply.message), extra)
     elif request.body.get("stream"):
         await _stream(writer, request)
     else:

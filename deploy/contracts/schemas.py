@@ -19,6 +19,7 @@ MODELS: dict[str, type[events.Message]] = {
     "thread-event.v1": events.ThreadEvent,
 }
 HEADERS = "thread-event-headers.v1"
+OPTIONAL = {"ce_sequence", "traceparent", "ce_traceparent"}
 
 # What the public feed tells of: the names of the event stream, and one that only the feed knows.
 FEED_TYPES = (
@@ -37,6 +38,7 @@ def schemas() -> dict[str, Json]:
 def headers() -> Json:
     """The Kafka headers of a feed record: CloudEvents 1.0 in binary mode."""
     text: Json = {"type": "string", "minLength": 1}
+    trace = text | {"description": "W3C trace context of what caused the event, where traces are on."}
     properties: Json = {
         "content-type": {"const": "application/json"},
         "ce_specversion": {"const": "1.0"},
@@ -62,10 +64,12 @@ def headers() -> Json:
             "pattern": "^[0-9]{10}$",
             "description": "Place among the events of the run, from 1 without a gap. Sorts as text.",
         },
+        "traceparent": trace,
+        "ce_traceparent": trace,
     }
     return {
         "title": "ThreadEventHeaders",
         "type": "object",
         "properties": properties,
-        "required": [name for name in properties if name != "ce_sequence"],
+        "required": [name for name in properties if name not in OPTIONAL],
     }

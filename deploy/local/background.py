@@ -39,6 +39,9 @@ class BackgroundStack:
     def pid(self, name: str) -> int:
         return self._stack.pid(name)
 
+    def url(self, name: str) -> str:
+        return self._stack.url(name)
+
     def is_ready(self, name: str) -> bool:
         return self._stack.is_ready(name)
 

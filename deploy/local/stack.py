@@ -113,6 +113,10 @@ class Stack:
     def pid(self, name: str) -> int:
         return self._supervisor.pid(name)
 
+    def url(self, name: str) -> str:
+        """Where ``name`` answers HTTP: probes and metrics, and the API in the gateway."""
+        return f"http://{LOOPBACK}:{self._port(name)}"
+
     def is_ready(self, name: str) -> bool:
         return self._supervisor.is_ready(name)
 

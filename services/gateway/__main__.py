@@ -2,14 +2,19 @@
 
 from services.gateway.app import build_app
 from services.gateway.settings import Settings
-from shared import logs
+from shared import logs, metrics, tracing
 from shared.process import serve
 from shared.settings import load
+
+SERVICE = "gateway"
 
 
 def main() -> None:
     settings = load(Settings)
-    logs.configure("gateway", settings.log_level)
+    logs.configure(SERVICE, settings.log_level)
+    tracing.configure(SERVICE, settings)
+    if settings.metrics_port:
+        metrics.start_http_server(settings.metrics_port, settings.host)
     app = build_app(settings)
     serve(app, settings, on_stop=app.state.end_streams)
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from services.gateway.settings import Settings
+from shared import metrics
 from shared.broker_watch import BrokerWatch
 from shared.events import Control, RunCommand
 from shared.failpoints import failpoint
@@ -111,6 +112,7 @@ class Announcer:
             try:
                 failpoint("gateway.sweeping")
                 left = await self._messages.unpublished(time.time() - self._settings.announce_after_s)
+                metrics.UNPUBLISHED.labels("message").set(len(left))
                 await self._announce(left)
             except PyMongoError as error:
                 log.warning("could not announce what was left", extra={"reason": repr(error)})

@@ -33,6 +33,8 @@ from services.gateway.routes import (
 from services.gateway.settings import Settings
 from services.gateway.stores.all import Stores
 from services.gateway.stream.streams import Streams
+from services.gateway.traces import Traces
+from shared import tracing
 from shared.files.choose import storage_for
 from shared.files.library import Library
 from shared.stores.database import connect
@@ -92,6 +94,8 @@ def build_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Gate, keys=keys_of(settings, stores))
     app.add_middleware(ResponseHeaders)
+    if tracing.on():
+        app.add_middleware(Traces)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

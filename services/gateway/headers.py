@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.auth import ORGANIZATION
 from services.gateway.connections import Connection
 from services.gateway.errors import internal_error
-from shared import logs
+from shared import logs, metrics
 
 log = logging.getLogger(__name__)
 
 API_VERSION = "2020-10-01"
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 PROBES = ("/livez", "/readyz")
 
 
@@ -77,6 +78,9 @@ def _retry(scope: Scope, status: int) -> str:
 
 
 def _log_request(scope: Scope, status: int, began: float) -> None:
+    route = getattr(scope.get("route"), "path", "none")  # a template, never what the client wrote
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    metrics.HTTP.labels(method, route, str(status)).observe(time.monotonic() - began)
     level = logging.DEBUG if scope["path"] in PROBES else logging.INFO
     fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": _elapsed_ms(began)}
     log.log(level, "answered", extra=fields)

@@ -9,6 +9,7 @@ from services.gateway.version import Version
 from services.gateway.wire.messages import CreateMessageFields, new_message
 from services.gateway.wire.runs import RunFields
 from services.gateway.wire.tools import check_json_mode
+from shared import tracing
 from shared.errors import InvalidRequest, Stale
 from shared.failpoints import failpoint
 from shared.runs.model import Run, Settings
@@ -37,6 +38,7 @@ def new_run(body: RunFields, settings: Settings, thread_id: str, caller: Caller,
         expires_at=now + expiry_s,
         settings=settings,
         metadata=body.metadata or {},
+        trace=tracing.traceparent(),
     )
 
 

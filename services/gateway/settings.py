@@ -17,6 +17,8 @@ class Settings(FileSettings):
     tokens_per_minute: NonNegativeInt = 0
     concurrent_runs: NonNegativeInt = 0
 
+    metrics_port: PositiveInt | None = None  # for Prometheus, without a key: not for the world
+
     run_expiry_s: PositiveInt = 600  # from its creation until a run ends by itself
     poll_after_ms: NonNegativeInt = 200  # what the poll helpers of the SDKs are told to wait
     max_body_bytes: PositiveInt = 10 * 1024 * 1024

@@ -2,12 +2,15 @@
 
 from services.run_orchestrator.app import build_app
 from services.run_orchestrator.settings import Settings
-from shared import logs, process, settings
+from shared import logs, process, settings, tracing
+
+SERVICE = "run_orchestrator"
 
 
 def main() -> None:
     loaded = settings.load(Settings)
-    logs.configure("run_orchestrator", loaded.log_level)
+    logs.configure(SERVICE, loaded.log_level)
+    tracing.configure(SERVICE, loaded)
     process.serve(build_app(loaded), loaded)
 
 

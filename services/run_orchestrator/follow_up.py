@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.files import code_file_ids
+from shared import metrics
 from shared.events import CodeRequested
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -62,8 +63,10 @@ class FollowUp:
         """End a run whose end is decided."""
         now = time.time()
         failpoint("orchestrator.unsettled")
-        run, _ = await self._runs.change(run, lambda run: advance(run, Settled(now)))
+        run, ended = await self._runs.change(run, lambda run: advance(run, Settled(now)))
         failpoint("orchestrator.settled")
+        if ended:
+            count_end(run, now)
         return await self.publish(run)
 
     async def publish(self, run: Run) -> Run:
@@ -80,3 +83,10 @@ class FollowUp:
         for step in run.steps:
             if step.message_id:
                 await self._messages.write_step(run, step)
+
+
+def count_end(run: Run, now: float) -> None:
+    metrics.RUNS.labels(run.status).inc()
+    metrics.RUN_SECONDS.labels(run.status).observe(now - run.events[0].at)
+    metrics.TOKENS.labels("prompt").inc(run.used.prompt_tokens)
+    metrics.TOKENS.labels("completion").inc(run.used.completion_tokens)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
@@ -15,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
-from shared import logs, topics
+from shared import logs, metrics, topics, tracing
 from shared.events import RunCommand, ToolResult
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -62,6 +63,7 @@ class Handlers:
             failpoint("orchestrator.result_taken")
             run = await self._runs.get(result.run_id)
             if run is None or not self._signed(run, result):
+                metrics.TOOL_RESULTS.labels("refused").inc()
                 log.warning(
                     "refused a tool result", extra={"reason": "unknown run" if run is None else "token"}
                 )
@@ -69,6 +71,7 @@ class Handlers:
             answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs, result.files)
             after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
             failpoint("orchestrator.result_saved")
+            metrics.TOOL_RESULTS.labels("accepted" if taken else "repeated").inc()
             if not taken or after.phase == "tools":
                 return  # a repeat, or other calls are still awaited
             await self._go_on(after)
@@ -80,9 +83,11 @@ class Handlers:
             await self._follow_up.settle(run)
             return
         async with self._turns.place():
+            before = run
             run, claimed = await self._runs.change(run, self._turns.claim)
             failpoint("orchestrator.claimed")
             if claimed:
+                count_claim(before, run)
                 await self._go_on(run)
 
     async def _go_on(self, run: Run) -> None:
@@ -105,6 +110,15 @@ class Handlers:
     def _signed(self, run: Run, result: ToolResult) -> bool:
         expected = call_token(self._call_secret, run.project_id, run.id, result.call_id)
         return hmac.compare_digest(expected, result.token)
+
+
+def count_claim(before: Run, run: Run) -> None:
+    if run.attempt > before.attempt:
+        metrics.TAKE_OVERS.inc()
+    *earlier, last = run.events
+    if last.type == "thread.run.in_progress":
+        queued = next(event.at for event in reversed(earlier) if event.type == "thread.run.queued")
+        metrics.QUEUE_SECONDS.observe(max(last.at - queued, 0.0))
 
 
 def build_router(prefix: str, handlers: Handlers, publisher: Publisher) -> KafkaRouter:
@@ -142,6 +156,10 @@ def side_by_side(
     be read is set aside; if a record fails, the batch is read again.
     """
 
+    async def handle_one(record: ConsumerRecord) -> None:
+        with tracing.received(record.topic, GROUP, record):
+            await handle_value(record.value or b"")
+
     async def handle_value(value: bytes) -> None:
         try:
             read = model.model_validate_json(value)
@@ -152,16 +170,16 @@ def side_by_side(
             return
         await handle(read)
 
-    async def handle_in_turn(values: list[bytes]) -> None:
-        for value in values:
-            await handle_value(value)
+    async def handle_in_turn(records: list[ConsumerRecord]) -> None:
+        for record in records:
+            await handle_one(record)
 
     async def handle_batch(message: KafkaMessage) -> None:
         records = message.raw_message
         assert isinstance(records, tuple), "subscribed with batch=True"
-        by_key: dict[bytes | None, list[bytes]] = {}
+        by_key: dict[bytes | None, list[ConsumerRecord]] = {}
         for record in records:
-            by_key.setdefault(record.key, []).append(record.value or b"")
+            by_key.setdefault(record.key, []).append(record)
         ends = await asyncio.gather(*map(handle_in_turn, by_key.values()), return_exceptions=True)
         failpoint("orchestrator.batch_done")
         for error in ends:

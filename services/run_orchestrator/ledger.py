@@ -1,5 +1,6 @@
 """The owner's hold on its run: each fact is saved under its epoch, then made visible, then announced."""
 
+from shared import metrics
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs import facts as f
@@ -40,6 +41,7 @@ class Ledger:
         failpoint("orchestrator.fact_saved")
         self.run = after
         if after.epoch != self.epoch or after.ended:
+            metrics.FENCED.labels("run").inc()
             raise Fenced(after.id)
         for step in _changed_messages(before, after):
             await self._messages.write_step(after, step)

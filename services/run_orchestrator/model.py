@@ -1,6 +1,7 @@
 """The model's server, over the chat-completions protocol."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from openai.types.chat import ChatCompletionChunk
 from services.run_orchestrator.prompt import Prompt
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, ModelTrouble, Piece, Text, storable
 from services.run_orchestrator.settings import Settings
+from shared import metrics, tracing
 from shared.runs.model import Usage
 
 RETRY_AFTER_MOST_S = 60.0
@@ -26,6 +28,7 @@ class Model:
         self._aliases = settings.model_aliases
         self._windows = settings.model_windows
         self._silence_s = settings.model_silence_s
+        self._server = settings.model_url.host or ""
         self._client = AsyncOpenAI(
             base_url=str(settings.model_url),
             api_key=settings.model_api_key.get_secret_value() or "none",
@@ -47,12 +50,15 @@ class Model:
         Raises:
             ModelTrouble: the server refused, went silent, or broke off.
         """
+        asked_at, heard = time.monotonic(), False
+        span = tracing.chat(self.served_name(model), self._server)
         try:
             async with asyncio.timeout(self._silence_s):
                 chunks = await self._client.chat.completions.create(
                     model=self.served_name(model),
                     stream=True,
                     stream_options={"include_usage": True},
+                    extra_headers=span.carrier(),
                     **prompt,
                 )
             async with chunks:
@@ -62,9 +68,22 @@ class Model:
                     reason = _reason(chunk) or reason
                     usage = _usage(chunk) or usage
                     for piece in _pieces(chunk):
+                        if not heard:
+                            heard = True
+                            took_s = time.monotonic() - asked_at
+                            metrics.FIRST_TOKEN_SECONDS.observe(took_s)
+                            span.heard(took_s)
                         yield piece
+                span.replied(reason or "none", usage)
         except BROKEN as error:
-            raise _trouble(error) from error
+            metrics.MODEL_REQUESTS.labels("trouble").inc()
+            span.fail(type(error).__name__)
+            trouble = _trouble(error)
+            trouble.args = (self._without_key(str(trouble)),)
+            raise trouble from error
+        finally:
+            span.end()
+        metrics.MODEL_REQUESTS.labels("trouble" if reason is None else "ok").inc()
         if reason is None:
             raise FaultyReply("the reply broke off")
         yield End(reason, usage)
@@ -72,6 +91,10 @@ class Model:
     async def _next(self, reader: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
         async with asyncio.timeout(self._silence_s):
             return await anext(reader, None)
+
+    def _without_key(self, words: str) -> str:
+        """Some servers repeat the key that they refuse, and what they say is shown to the run's client."""
+        return words.replace(self._client.api_key, "[the key]")
 
     async def close(self) -> None:
         await self._client.close()

@@ -8,7 +8,7 @@ import time
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers
 from services.run_orchestrator.turns import Turns
-from shared import logs
+from shared import logs, metrics
 from shared.failpoints import failpoint
 from shared.runs import facts as f
 from shared.runs.model import Run
@@ -37,11 +37,15 @@ class Sweeper:
 
     async def sweep(self) -> None:
         failpoint("orchestrator.sweeping")
-        for run in await self._runs.due(time.time()):
+        due = await self._runs.due(time.time())
+        metrics.OVERDUE.set(len(due))
+        for run in due:
             with logs.about(run_id=run.id, thread_id=run.thread_id):
                 failpoint("orchestrator.found_due")
                 await self._look_at(run)
-        for run in await self._runs.unannounced(time.time()):
+        unannounced = await self._runs.unannounced(time.time())
+        metrics.UNPUBLISHED.labels("run").set(len(unannounced))
+        for run in unannounced:
             failpoint("orchestrator.found_unannounced")
             await self._announce(run)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from services.run_orchestrator.turn import Turn
-from shared import logs
+from shared import logs, metrics, tracing
 from shared.events import RunCommand
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -101,6 +101,7 @@ class Turns:
             self.stop(run_id)
 
     def _look_for_room(self) -> None:
+        metrics.TURNS.set(len(self._tasks))
         if self.full:
             self._room.clear()
         else:
@@ -114,7 +115,7 @@ class Turns:
 
     async def _work(self, run: Run) -> None:
         turn = self._build_turn(run)
-        with logs.about(run_id=run.id, thread_id=run.thread_id):
+        with logs.about(run_id=run.id, thread_id=run.thread_id), tracing.turn(run, self.owner):
             try:
                 await turn.work()
             except asyncio.CancelledError:

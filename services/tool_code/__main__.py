@@ -2,12 +2,15 @@
 
 from services.tool_code.app import build_app
 from services.tool_code.settings import Settings
-from shared import logs, process, settings
+from shared import logs, process, settings, tracing
+
+SERVICE = "tool_code"
 
 
 def main() -> None:
     loaded = settings.load(Settings)
-    logs.configure("tool_code", loaded.log_level)
+    logs.configure(SERVICE, loaded.log_level)
+    tracing.configure(SERVICE, loaded)
     process.serve(build_app(loaded), loaded)
 
 

@@ -16,7 +16,7 @@ from services.tool_code.handlers import Handlers
 from services.tool_code.sandbox.choose import Unavailable, choose_backend
 from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
-from shared import control, process
+from shared import control, metrics, process
 from shared.broker_watch import BrokerWatch
 from shared.failpoints import failpoint
 from shared.files.choose import storage_for
@@ -93,8 +93,10 @@ class ToolCode:
             runtime=self._settings.sandbox_runtime,
         )
         if isinstance(chosen, Unavailable):
+            metrics.SANDBOX.labels("none").set(1)
             self._sandbox = "ok without: code is answered with the reason"
             return None, str(chosen)
+        metrics.SANDBOX.labels(chosen.name).set(1)
         self._sandbox = f"ok {chosen.name}: {chosen.description}"
         sessions = Sessions(self._db, chosen, self._owner, self._settings.session_idle_s)
         stack.push_async_callback(chosen.close)

@@ -12,6 +12,7 @@ from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Sessions
+from shared import metrics, tracing
 from shared.events import CodeRequested, ToolResult
 from shared.failpoints import failpoint
 from shared.files.for_code import FOLDER
@@ -20,6 +21,7 @@ from shared.stores.executions import Claim, ExecutionStore
 
 log = logging.getLogger(__name__)
 
+TOOL = "code_interpreter"
 MAX_ATTEMPTS = 2
 NEW_SESSION = "The sandbox is new: variables of earlier calls are gone."
 LOST = (
@@ -72,24 +74,31 @@ class Calls:
             return _result(request, _known(claim.result))
         failpoint("tool_code.call_claimed")
         try:
-            answer = await self._run(request, claim)
+            with tracing.tool(TOOL, request.call_id, request.thread_id) as span:
+                answer, outcome = await self._run(request, claim)
+                span.set("threadmill.tool.outcome", outcome)
         except asyncio.CancelledError:
             await self._executions.release(request.call_id, claim.attempt)
             failpoint("tool_code.call_released")
             raise
         failpoint("tool_code.result_unsaved")
         if not await self._executions.finish(request.call_id, claim.attempt, asdict(answer)):
+            metrics.FENCED.labels("tool call").inc()
             log.warning("another worker took the call over; its result stands")
             return None
         failpoint("tool_code.call_kept")
+        metrics.TOOL_CALLS.labels(TOOL, outcome).inc()
+        metrics.TOOL_SECONDS.labels(TOOL).observe(time.time() - now)
         return _result(request, answer)
 
-    async def _run(self, request: CodeRequested, claim: Claim) -> Answer:
+    async def _run(self, request: CodeRequested, claim: Claim) -> tuple[Answer, str]:
+        """Return the answer, and in a word what came of the call."""
         if self._sessions is None:
-            return _only(f"The code could not be run: no sandbox works on this server. {self._why_not}")
+            why = f"The code could not be run: no sandbox works on this server. {self._why_not}"
+            return _only(why), "no_sandbox"
         async with self._sessions.of_thread(request.thread_id) as held:
             if held.session is None and claim.attempt > MAX_ATTEMPTS:
-                return _only(GIVEN_UP)
+                return _only(GIVEN_UP), "given_up"
             try:
                 lost = held.session is None and claim.attempt > 1
                 fresh = held.session is None
@@ -101,17 +110,18 @@ class Calls:
                     notes = [LOST if lost else NEW_SESSION, _restored(back), *notes]
                     if lost:
                         await self._sessions.count_call(request.thread_id, held)
-                        return _only(" ".join(notes))
+                        return _only(" ".join(notes)), "lost"
                 execution = await self._execute(session, request, claim.attempt)
                 failpoint("tool_code.code_ran")
             except SandboxError as error:
                 log.error("a sandbox failed", exc_info=error)
-                return _only(f"The code could not be run: {error}")
+                return _only(f"The code could not be run: {error}"), "sandbox_failed"
             images = await self._files.keep_images(request, execution)
             files = await self._files.keep_files(session, held, request, execution)
             await self._sessions.count_call(request.thread_id, held)
             failpoint("tool_code.call_counted")
-        return Answer(_told(execution, notes, len(images)), _shown(execution), images, files)
+        told = _told(execution, notes, len(images))
+        return Answer(told, _shown(execution), images, files), execution.status
 
     async def _execute(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
         timeout_s = min(self._timeout_s, max(request.deadline - time.time(), 1.0))

@@ -179,6 +179,7 @@ class Run(Frozen):
     events: tuple[Event, ...] = ()
     slots: tuple[Slot, ...] = ()
     published: Published = Published()
+    trace: str = ""  # W3C traceparent of the request that made the run; empty: none is kept
     schema_version: int = 1
 
     @property

@@ -36,6 +36,7 @@ from services.gateway.wire.runs import (
     joined_instructions,
 )
 from services.gateway.wire.threads import thread_view
+from shared import metrics
 from shared.errors import InvalidRequest
 from shared.runs.model import Json, Run
 from shared.runs.views import run_view
@@ -112,6 +113,7 @@ class RunRoutes:
                 await opened.close()
             await self._places.release(caller, run.id)
             raise
+        metrics.RUNS_ACCEPTED.inc()
         for message in messages:
             self.announcer.message_changed(message)
         self.announcer.run_changed(run, "created")

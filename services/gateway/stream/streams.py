@@ -15,6 +15,7 @@ from services.gateway.stream.pace import Pace
 from services.gateway.stream.reading import Reading
 from services.gateway.stream.sequence import Sequence
 from services.gateway.stream.watch import Watch
+from shared import metrics
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.runs.model import Run, Slot
@@ -75,6 +76,7 @@ class Streams:
         """Draw a stream. Frames are kept for it from now on, until it is closed."""
         slot = Slot(slot=self._slot, stream=new_id("stream"))
         inbox = self._inboxes[slot.stream] = Inbox()
+        metrics.STREAMS.set(len(self._inboxes))
         return Stream(self, slot, inbox, self._runs, self._pace)
 
     def end_all(self) -> None:
@@ -84,6 +86,7 @@ class Streams:
 
     def forget(self, stream: str) -> None:
         self._inboxes.pop(stream, None)
+        metrics.STREAMS.set(len(self._inboxes))
 
     async def _listen(self) -> None:
         """Lease a slot and read it; another one if the lease is lost."""
