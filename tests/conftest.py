@@ -13,6 +13,9 @@ import pytest
 from shared.stores.database import Database, connect
 from tests.processes import beside_python, free_port, listening
 
+# A sandbox kept warm costs a second of CPU for each service that a test starts; the pool has its own test.
+os.environ.setdefault("THREADMILL_WARM_SANDBOXES", "0")
+
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap() -> Iterator[str]:

@@ -14,6 +14,7 @@ from services.tool_code.calls import Calls
 from services.tool_code.files import Files
 from services.tool_code.handlers import Handlers
 from services.tool_code.sandbox.choose import Unavailable, choose_backend
+from services.tool_code.sandbox.pool import Pool
 from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
 from shared import control, metrics, process
@@ -98,8 +99,10 @@ class ToolCode:
             return None, str(chosen)
         metrics.SANDBOX.labels(chosen.name).set(1)
         self._sandbox = f"ok {chosen.name}: {chosen.description}"
-        sessions = Sessions(self._db, chosen, self._owner, self._settings.session_idle_s)
-        stack.push_async_callback(chosen.close)
+        pool = Pool(chosen, self._settings.warm_sandboxes)
+        sessions = Sessions(self._db, pool, self._owner, self._settings.session_idle_s)
+        stack.push_async_callback(pool.close)
+        await stack.enter_async_context(in_background(pool.run()))
         stack.push_async_callback(sessions.close)
         return sessions, ""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from services.tool_code.sandbox.limits import Limits
 from shared.files.settings import FileSettings
@@ -19,6 +19,7 @@ class Settings(FileSettings):
     scratch: Path = Path(".threadmill/sandbox")  # a folder for this service alone
 
     call_timeout_s: PositiveFloat = 60.0
+    warm_sandboxes: NonNegativeInt = 1  # started ahead, each about 90 MB
     session_idle_s: PositiveFloat = 3600.0
     concurrent_calls: PositiveInt = 4
     lease_s: PositiveFloat = 10.0  # a worker silent for this long loses its call

@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -122,6 +123,14 @@ class Session:
         """
         await self._ask({"op": "reset"}, "reset")
 
+    async def preload(self, modules: Sequence[str]) -> None:
+        """Import ``modules`` ahead of the first call; one that is not there is left out.
+
+        Raises:
+            SessionClosed: the sandbox is gone.
+        """
+        await self._ask({"op": "preload", "modules": list(modules)}, "preload")
+
     async def close(self) -> None:
         """End the sandbox. Safe to call twice, and while a call runs."""
         self._alive = False
@@ -223,7 +232,7 @@ class Session:
         elif event == "done":
             if call:
                 call.end(call.done(message))
-        elif event in ("file", "put", "reset", "file_error", "pong"):
+        elif event in ("file", "put", "reset", "preload", "file_error", "pong"):
             await self._answer(message, event == "file")
         else:
             raise ProtocolBroken(f"event {str(event)[:40]!r}")

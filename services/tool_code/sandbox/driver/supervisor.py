@@ -1,5 +1,7 @@
 """The process that the host talks to: forks the worker, bounds each call, outlives whatever happens."""
 
+import gc
+import importlib
 import os
 import select
 import signal
@@ -50,6 +52,7 @@ class Supervisor:
             "exec": self._exec,
             "interrupt": lambda _: self._interrupt(),
             "reset": self._reset,
+            "preload": self._preload,
             "ping": lambda request: self._tell({"event": "pong", "id": request["id"]}),
             "put": self._expect_upload,
             "get": self._get,
@@ -144,6 +147,16 @@ class Supervisor:
     def _reset(self, request: dict[str, Any]) -> None:
         self._replace_child()
         self._tell({"event": "reset", "id": request["id"]})
+
+    def _preload(self, request: dict[str, Any]) -> None:
+        """Import for all workers from now on; the one that waits has run nothing yet."""
+        for name in request["modules"]:
+            with suppress(ImportError):
+                importlib.import_module(name)
+        gc.collect()
+        gc.freeze()  # keeps their pages shared with the workers
+        self._replace_child()
+        self._tell({"event": "preload", "id": request["id"]})
 
     def _expect_upload(self, request: dict[str, Any]) -> None:
         self.upload = request
