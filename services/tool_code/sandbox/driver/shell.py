@@ -1,11 +1,14 @@
 """The IPython shell that user code runs in: results, tracebacks, top-level await, inline figures."""
 
 import base64
+import gc
+import importlib
 import os
 import sys
 import types
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -84,6 +87,15 @@ def build_shell() -> CodeShell:
     shell: CodeShell = CodeShell.instance(config=config, user_module=main, user_ns=main.__dict__)
     warnings.filterwarnings("ignore", message="To exit: use")
     return shell
+
+
+def preload(modules: list[str]) -> None:
+    """Import what is there of ``modules``, before the worker is forked."""
+    for name in modules:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # keeps their pages shared with the workers
 
 
 def run_cell(shell: CodeShell, code: str) -> tuple[str, str | None]:

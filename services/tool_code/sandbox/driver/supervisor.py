@@ -1,7 +1,5 @@
 """The process that the host talks to: forks the worker, bounds each call, outlives whatever happens."""
 
-import gc
-import importlib
 import os
 import select
 import signal
@@ -18,7 +16,7 @@ from services.tool_code.sandbox.driver.call import Call
 from services.tool_code.sandbox.driver.child import Child
 from services.tool_code.sandbox.driver.memory import MemoryWatch
 from services.tool_code.sandbox.driver.policy import Policy
-from services.tool_code.sandbox.driver.shell import CodeShell
+from services.tool_code.sandbox.driver.shell import CodeShell, preload
 
 REQUEST_SLACK_BYTES = 1 << 20
 OUTPUT_READ_BYTES = 1 << 16
@@ -150,11 +148,7 @@ class Supervisor:
 
     def _preload(self, request: dict[str, Any]) -> None:
         """Import for all workers from now on; the one that waits has run nothing yet."""
-        for name in request["modules"]:
-            with suppress(ImportError):
-                importlib.import_module(name)
-        gc.collect()
-        gc.freeze()  # keeps their pages shared with the workers
+        preload(request["modules"])
         self._replace_child()
         self._tell({"event": "preload", "id": request["id"]})
 
