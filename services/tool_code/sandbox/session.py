@@ -129,7 +129,7 @@ class Session:
         Raises:
             SessionClosed: the sandbox is gone.
         """
-        await self._ask({"op": "preload", "modules": list(modules)}, "preload")
+        await self._ask({"op": "reset", "modules": list(modules)}, "reset")
 
     async def close(self) -> None:
         """End the sandbox. Safe to call twice, and while a call runs."""
@@ -232,7 +232,7 @@ class Session:
         elif event == "done":
             if call:
                 call.end(call.done(message))
-        elif event in ("file", "put", "reset", "preload", "file_error", "pong"):
+        elif event in ("file", "put", "reset", "file_error", "pong"):
             await self._answer(message, event == "file")
         else:
             raise ProtocolBroken(f"event {str(event)[:40]!r}")

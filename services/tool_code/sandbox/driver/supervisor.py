@@ -50,7 +50,6 @@ class Supervisor:
             "exec": self._exec,
             "interrupt": lambda _: self._interrupt(),
             "reset": self._reset,
-            "preload": self._preload,
             "ping": lambda request: self._tell({"event": "pong", "id": request["id"]}),
             "put": self._expect_upload,
             "get": self._get,
@@ -143,14 +142,9 @@ class Supervisor:
             self._bury()
 
     def _reset(self, request: dict[str, Any]) -> None:
+        preload(request.get("modules", []))
         self._replace_child()
         self._tell({"event": "reset", "id": request["id"]})
-
-    def _preload(self, request: dict[str, Any]) -> None:
-        """Import for all workers from now on; the one that waits has run nothing yet."""
-        preload(request["modules"])
-        self._replace_child()
-        self._tell({"event": "preload", "id": request["id"]})
 
     def _expect_upload(self, request: dict[str, Any]) -> None:
         self.upload = request
