@@ -8,7 +8,9 @@
 ``events``              the body of every message on Kafka
 ``feed``                state changes as CloudEvents
 ``publisher``           what leaves a service for Kafka
-``kafka``               topics made, brokers built, failed records set aside
+``kafka``               topics made, brokers built
+``records``             one record, until it is handled or set aside
+``dead_letters``        what is set aside, and why
 ``settings``, ``logs``  what every service reads and writes alike
 ``metrics``             every number for Prometheus, named once
 ``tracing``             traces of OpenTelemetry, and the names of its conventions

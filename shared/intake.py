@@ -40,13 +40,20 @@ class Progress:
 
 
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Hands each record's value to ``handle``, ``most`` at a time; pauses while all are busy.
+    """Hands each record to ``handle``, ``most`` at a time; pauses while all are busy.
 
-    At least once: what was not committed comes again, here or at another worker.
+    At least once: what was not committed comes again, here or at another worker. ``handle``
+    raises nothing: a record that is never done would hold its partition back.
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, group: str, handle: Callable[[bytes], Awaitable[None]], *, most: int
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        handle: Callable[[ConsumerRecord], Awaitable[None]],
+        *,
+        most: int,
     ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
@@ -122,7 +129,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _work(self, partition: TopicPartition, progress: Progress, record: ConsumerRecord) -> None:
         with tracing.received(record.topic, self._group, record):
-            await self._handle(record.value or b"")
+            await self._handle(record)
         commit = progress.finish(record.offset)
         if commit is not None and self._progress.get(partition) is progress:
             self._commits[partition] = commit

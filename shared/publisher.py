@@ -7,15 +7,17 @@ watermark says that the broker has them, and a sweeper announces what was left.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 
 from shared import feed, metrics, topics, tracing
+from shared.dead_letters import MOST_BYTES, Cause, headers_of
 from shared.events import Control, Frame, RunCommand
 from shared.failpoints import failpoint
 from shared.kafka import start
@@ -109,18 +111,21 @@ class Publisher:
         """Send a tool request or a tool result; whether the broker took it."""
         return await self._deliver([(topic, key, [], message)])
 
-    async def set_aside(self, topic: topics.Topic, value: bytes, *, reason: str) -> bool:
-        """Keep a record that can never be processed, for a person to look at."""
+    async def set_aside(self, record: ConsumerRecord, cause: Cause) -> bool:
+        """Keep a record that can never be processed, for a person to look at; whether the broker took it."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 durable = await self._producer("_durable")
-                name = self._prefix + topic.name
-                headers = [("error", reason[:1000].encode()), ("topic", name.encode())]
-                await durable.send_and_wait(name + topics.DEAD_LETTER_SUFFIX, value, headers=headers)
+                await durable.send_and_wait(
+                    record.topic + topics.DEAD_LETTER_SUFFIX,
+                    (record.value or b"")[:MOST_BYTES],
+                    key=record.key,
+                    headers=headers_of(record, cause, time.time()),
+                )
         except BROKER_AWAY as error:
             log.error("could not set a record aside", exc_info=error)
             return False
-        metrics.DEAD_LETTERS.labels(topic.name).inc()
+        metrics.DEAD_LETTERS.labels(record.topic.removeprefix(self._prefix)).inc()
         return True
 
     async def control(self, message: Control) -> bool:

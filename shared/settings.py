@@ -24,6 +24,7 @@ class ServiceSettings(BaseSettings):
     topic_prefix: str = "threadmill."
     create_topics: bool = True  # at the start, and when a broker has forgotten them
     topic_replication: PositiveInt = 1
+    record_tries: PositiveInt = 5  # of one that fails although store and broker are there
 
     mongo_url: SecretStr = SecretStr("mongodb://localhost:27017")
     mongo_database: str = "threadmill"

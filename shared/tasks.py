@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.backoff import backoff_s
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -24,11 +25,11 @@ async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def until_done(
-    attempt: Callable[[], Awaitable[None]],
+    attempt: Callable[[], Awaitable[T]],
     passing: type[Exception] | tuple[type[Exception], ...],
     *,
     what: str,
-) -> None:
+) -> T:
     """Call ``attempt`` until it does not raise ``passing`` any more, with growing pauses up to 5 s."""
     failures = 0
     while True:

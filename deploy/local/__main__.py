@@ -24,6 +24,10 @@ def main() -> None:
             from deploy.local.keys import keys  # with the store's driver, which takes long to import
 
             sys.exit(asyncio.run(keys(options, os.environ)))
+        case "dead":
+            from deploy.local.dead import dead  # with Kafka's client
+
+            sys.exit(asyncio.run(dead(options)))
         case "version":
             sys.stdout.write(f"threadmill {importlib.metadata.version('threadmill')}\n")
 

@@ -22,6 +22,9 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Names
     demo.add_argument("--base-url", metavar="URL", help="default: of the server that runs on the data folder")
     _add_access(demo, environ)
     _add_keys(commands.add_parser("keys", help="make, show and revoke API keys", description=KEYS))
+    _add_dead(
+        commands.add_parser("dead", help="show and replay records that were set aside", description=DEAD)
+    )
     commands.add_parser("version", help="print the version")
     return parser.parse_args(arguments)
 
@@ -104,6 +107,24 @@ def _add_keys(keys: argparse.ArgumentParser) -> None:
     for action in (create, actions.add_parser("list", help="show all keys"), revoke):
         action.add_argument("--mongo", metavar="URL", help="the MongoDB of the server")
         action.add_argument("--database", default="threadmill", help="in that MongoDB (%(default)s)")
+        _add_data(action)
+
+
+DEAD = """Dead letters: records that no service could read, or that failed each time. Without --kafka, those
+of the server that runs on the data folder. A letter's ID is where it came from: topic/partition/offset."""
+
+
+def _add_dead(dead: argparse.ArgumentParser) -> None:
+    actions = dead.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="show what was set aside, and why; the oldest first")
+    show = actions.add_parser("show", help="show one record, whole")
+    show.add_argument("id", metavar="ID", help="as `list` shows it")
+    replay = actions.add_parser("replay", help="put records back on their topic; what was done stays done")
+    replay.add_argument("id", metavar="ID", nargs="*", help="as `list` shows it")
+    replay.add_argument("--all", action="store_true", help="every one that was not replayed yet")
+    for action in (listing, show, replay):
+        action.add_argument("--kafka", metavar="BOOTSTRAP", help="the broker (host:port,...)")
+        action.add_argument("--prefix", default="threadmill.", help="of the topics (%(default)s)")
         _add_data(action)
 
 

@@ -25,6 +25,7 @@ class Running:
     base_url: str
     model: str  # whose answers it gives, in words
     store_url: str = ""  # of the embedded store; empty where a MongoDB was named
+    kafka: str = ""  # the broker's address
 
 
 class DataFolder:
@@ -74,7 +75,7 @@ class DataFolder:
             return None
 
     @contextmanager
-    def locked(self, base_url: str, model: str, store_url: str = "") -> Iterator[None]:
+    def locked(self, base_url: str, model: str, store_url: str = "", kafka: str = "") -> Iterator[None]:
         """Keep others out, and tell them who is in.
 
         The lock is the kernel's: it is gone with this process, however that ends.
@@ -88,7 +89,7 @@ class DataFolder:
             except BlockingIOError:
                 raise FolderInUse(self._describe(self.running())) from None
             lock.truncate(0)
-            json.dump(asdict(Running(os.getpid(), base_url, model, store_url)), lock)
+            json.dump(asdict(Running(os.getpid(), base_url, model, store_url, kafka)), lock)
             lock.flush()
             yield
 

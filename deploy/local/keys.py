@@ -4,10 +4,11 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from deploy.local.folder import DataFolder
+from deploy.local.table import table
 from services.gateway.keys import fingerprint, new_key
 from services.gateway.stores.keys import KeyStore
 from shared.stores.database import Database, Document, PyMongoError, connect
@@ -103,15 +104,3 @@ def row_of(key: Document, now: int) -> tuple[str, ...]:
 
 def day(at: int | None) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d") if at else "-"
-
-
-def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """
-    >>> table([("A", "B"), ("long", "x")])
-    ['A     B', 'long  x']
-    """
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

@@ -31,7 +31,8 @@ async def up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         folder = DataFolder(arguments.data)
         stack = Stack(build_options(arguments, environ), screen.output)
-        with folder.locked(stack.base_url, stack.model_name, "" if arguments.mongo else stack.mongo_url):
+        store_url = "" if arguments.mongo else stack.mongo_url
+        with folder.locked(stack.base_url, stack.model_name, store_url, stack.kafka_bootstrap):
             check_port(arguments.host, arguments.port)
             await keep_up(stack, folder, screen, began, with_demo=not arguments.no_demo)
     except (ProgramError, FolderInUse, StoreMissing, OSError) as error:

@@ -64,11 +64,19 @@ class Orchestrator:
         self._handlers = Handlers(
             self._runs, self._turns, self._publisher, self._follow_up, settings.call_secret
         )
-        self._sweeper = Sweeper(self._runs, self._turns, self._handlers, self._follow_up)
+        self._sweeper = Sweeper(
+            self._runs, self._turns, self._handlers, self._follow_up, tries=settings.record_tries
+        )
 
     def build_broker(self) -> KafkaBroker:
         broker = build_broker(self._settings, client_id="run-orchestrator")
-        broker.include_router(build_router(self._settings.topic_prefix, self._handlers, self._publisher))
+        router = build_router(
+            self._settings.topic_prefix,
+            self._handlers,
+            self._publisher,
+            tries=self._settings.record_tries,
+        )
+        broker.include_router(router)
         return broker
 
     @asynccontextmanager

@@ -5,13 +5,12 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr
 
 from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.follow_up import FollowUp
@@ -20,13 +19,13 @@ from shared import logs, metrics, topics, tracing
 from shared.events import RunCommand, ToolResult
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
-from shared.runs.facts import ToolAnswered
+from shared.records import Records
+from shared.runs.facts import GivenUp, ToolAnswered
 from shared.runs.model import Run
 from shared.runs.rules import advance
 from shared.stores.runs import RunStore
 
 log = logging.getLogger(__name__)
-M = TypeVar("M", bound=BaseModel)
 
 GROUP = "run-orchestrator"
 MOST_AT_ONCE = 64  # records of one topic that are handled side by side
@@ -100,6 +99,24 @@ class Handlers:
         else:
             await self._follow_up.after(run)
 
+    async def give_up_command(self, command: RunCommand) -> None:
+        """The command fails each time: end its run, which the sweeper would only fail with again."""
+        if run := await self._runs.get(command.run_id):
+            await self.give_up(run)
+
+    async def give_up_result(self, result: ToolResult) -> None:
+        run = await self._runs.get(result.run_id)
+        if run and self._signed(run, result):
+            await self.give_up(run)
+
+    async def give_up(self, run: Run) -> None:
+        now = time.time()
+        run, given_up = await self._runs.change(run, lambda r: advance(r, GivenUp(now)))
+        if given_up:
+            log.error("gave up a run with which everything fails", extra={"run_id": run.id})
+            await self._follow_up.show_messages(run)
+            await self._follow_up.settle(run)
+
     def _answer(self, run: Run, answered: ToolAnswered) -> Run:
         """Take the output; if it was the last one, and there is room, claim the run in the same write."""
         after = advance(run, answered)
@@ -109,7 +126,7 @@ class Handlers:
 
     def _signed(self, run: Run, result: ToolResult) -> bool:
         expected = call_token(self._call_secret, run.project_id, run.id, result.call_id)
-        return hmac.compare_digest(expected, result.token)
+        return hmac.compare_digest(expected.encode(), result.token.encode())
 
 
 def count_claim(before: Run, run: Run) -> None:
@@ -121,7 +138,7 @@ def count_claim(before: Run, run: Run) -> None:
         metrics.QUEUE_SECONDS.observe(max(last.at - queued, 0.0))
 
 
-def build_router(prefix: str, handlers: Handlers, publisher: Publisher) -> KafkaRouter:
+def build_router(prefix: str, handlers: Handlers, publisher: Publisher, *, tries: int) -> KafkaRouter:
     """Subscribe the handlers.
 
     The arguments undo FastStream defaults that lose records: commit before processing,
@@ -129,11 +146,9 @@ def build_router(prefix: str, handlers: Handlers, publisher: Publisher) -> Kafka
     for both, each consumer that comes or goes would stop the other.
     """
     router = KafkaRouter()
-    commands, results = topics.RUN_COMMANDS, topics.TOOL_RESULTS
-    for topic, handler in (
-        (commands, side_by_side(commands, RunCommand, handlers.on_run_command, publisher)),
-        (results, side_by_side(results, ToolResult, handlers.on_tool_result, publisher)),
-    ):
+    commands = Records(RunCommand, handlers.on_run_command, handlers.give_up_command, publisher, tries=tries)
+    results = Records(ToolResult, handlers.on_tool_result, handlers.give_up_result, publisher, tries=tries)
+    for topic, take in ((topics.RUN_COMMANDS, commands.take), (topics.TOOL_RESULTS, results.take)):
         subscribe = router.subscriber(
             prefix + topic.name,
             group_id=f"{prefix}{GROUP}.{topic.name}",
@@ -143,36 +158,22 @@ def build_router(prefix: str, handlers: Handlers, publisher: Publisher) -> Kafka
             max_records=MOST_AT_ONCE,
             max_poll_interval_ms=LONGEST_WAIT_MS,
         )
-        subscribe(handler)
+        subscribe(side_by_side(take))
     return router
 
 
 def side_by_side(
-    topic: topics.Topic, model: type[M], handle: Callable[[M], Awaitable[None]], publisher: Publisher
+    take: Callable[[ConsumerRecord], Awaitable[None]],
 ) -> Callable[[KafkaMessage], Awaitable[None]]:
     """Return a handler of batches: no record waits for one of another key; committed together.
 
-    Records of one key keep their order: of two results for a call, the first stands. What cannot
-    be read is set aside; if a record fails, the batch is read again.
+    Records of one key keep their order: of two results for a call, the first stands.
     """
 
-    async def handle_one(record: ConsumerRecord) -> None:
-        with tracing.received(record.topic, GROUP, record):
-            await handle_value(record.value or b"")
-
-    async def handle_value(value: bytes) -> None:
-        try:
-            read = model.model_validate_json(value)
-        except ValidationError as error:
-            log.error("set a record aside that cannot be read", extra={"topic": topic.name})
-            reason = str(error.errors(include_input=False, include_url=False))
-            await publisher.set_aside(topic, value, reason=reason)
-            return
-        await handle(read)
-
-    async def handle_in_turn(records: list[ConsumerRecord]) -> None:
+    async def take_in_turn(records: list[ConsumerRecord]) -> None:
         for record in records:
-            await handle_one(record)
+            with tracing.received(record.topic, GROUP, record):
+                await take(record)
 
     async def handle_batch(message: KafkaMessage) -> None:
         records = message.raw_message
@@ -180,10 +181,7 @@ def side_by_side(
         by_key: dict[bytes | None, list[ConsumerRecord]] = {}
         for record in records:
             by_key.setdefault(record.key, []).append(record)
-        ends = await asyncio.gather(*map(handle_in_turn, by_key.values()), return_exceptions=True)
+        await asyncio.gather(*map(take_in_turn, by_key.values()))
         failpoint("orchestrator.batch_done")
-        for error in ends:
-            if isinstance(error, BaseException):
-                raise error
 
     return handle_batch

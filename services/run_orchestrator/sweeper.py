@@ -1,26 +1,48 @@
-"""Finds runs that nobody works on, and events that nobody published. Every replica sweeps."""
+"""Finds runs that nobody works on, and events that nobody published. Every replica sweeps.
+
+A run with which something is wrong keeps no other from being found: it is looked at ever less
+often, and given up after some failures.
+"""
 
 import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers
 from services.run_orchestrator.turns import Turns
 from shared import logs, metrics
+from shared.errors import Stale
 from shared.failpoints import failpoint
+from shared.records import passes
 from shared.runs import facts as f
 from shared.runs.model import Run
 from shared.runs.rules import advance
-from shared.stores.database import PyMongoError
 from shared.stores.runs import RunStore
 
 log = logging.getLogger(__name__)
 
 
+FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 60.0
+FORGET_S = 300.0
+
+
+class Wrong(NamedTuple):
+    """How often a run could not be moved, and until when it is left alone (Unix seconds)."""
+
+    failures: int = 0
+    until: float = 0.0
+
+
 class Sweeper:
-    def __init__(self, runs: RunStore, turns: Turns, handlers: Handlers, follow_up: FollowUp) -> None:
+    def __init__(
+        self, runs: RunStore, turns: Turns, handlers: Handlers, follow_up: FollowUp, *, tries: int
+    ) -> None:
+        self._tries = tries
+        self._wrong: dict[str, Wrong] = {}
         self._runs = runs
         self._turns = turns
         self._handlers = handlers
@@ -32,22 +54,49 @@ class Sweeper:
             await asyncio.sleep(every_s * random.uniform(0.75, 1.25))
             try:
                 await self.sweep()
-            except PyMongoError as error:
-                log.error("the store does not answer; sweeping again later", exc_info=error)
+            except Exception as error:  # whatever it is: without a sweeper nothing heals
+                log.error("a sweep was cut short; sweeping again later", exc_info=error)
 
     async def sweep(self) -> None:
         failpoint("orchestrator.sweeping")
-        due = await self._runs.due(time.time())
+        now = time.time()
+        self._wrong = {run_id: wrong for run_id, wrong in self._wrong.items() if now - wrong.until < FORGET_S}
+        due = await self._runs.due(now)
         metrics.OVERDUE.set(len(due))
         for run in due:
-            with logs.about(run_id=run.id, thread_id=run.thread_id):
-                failpoint("orchestrator.found_due")
-                await self._look_at(run)
-        unannounced = await self._runs.unannounced(time.time())
+            failpoint("orchestrator.found_due")
+            await self._carefully(self._look_at, run)
+        unannounced = await self._runs.unannounced(now)
         metrics.UNPUBLISHED.labels("run").set(len(unannounced))
         for run in unannounced:
             failpoint("orchestrator.found_unannounced")
-            await self._announce(run)
+            await self._carefully(self._announce, run)
+
+    async def _carefully(self, look: Callable[[Run], Awaitable[None]], run: Run) -> None:
+        wrong = self._wrong.get(run.id, Wrong())
+        if time.time() < wrong.until:
+            return
+        with logs.about(run_id=run.id, thread_id=run.thread_id):
+            try:
+                await look(run)
+                self._wrong.pop(run.id, None)
+            except Stale as error:
+                log.warning("a run changes all the time; looking at it later", exc_info=error)
+            except Exception as error:
+                if passes(error):
+                    raise
+                failures = wrong.failures + 1
+                log.error("a run cannot be moved", exc_info=error, extra={"failures": failures})
+                until = time.time() + min(FIRST_PAUSE_S * 2**failures, MOST_PAUSE_S)
+                self._wrong[run.id] = Wrong(failures, until)
+                if failures == self._tries:
+                    await self._carefully_give_up(run)
+
+    async def _carefully_give_up(self, run: Run) -> None:
+        try:
+            await self._handlers.give_up(run)
+        except Exception as error:
+            log.critical("a run can neither be moved nor given up", exc_info=error)
 
     async def _look_at(self, run: Run) -> None:
         now = time.time()

@@ -19,11 +19,13 @@ from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
 from shared import control, metrics, process
 from shared.broker_watch import BrokerWatch
+from shared.events import CodeRequested
 from shared.failpoints import failpoint
 from shared.files.choose import storage_for
 from shared.files.library import Library
 from shared.intake import Intake
 from shared.publisher import Publisher
+from shared.records import Records
 from shared.stores.database import PyMongoError, connect
 from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
@@ -60,11 +62,18 @@ class ToolCode:
                 self._executions, sessions, files, self._publisher, self._settings.call_timeout_s, why_not
             )
             handlers = Handlers(calls, self._publisher)
+            records = Records(
+                CodeRequested,
+                handlers.on_code_requested,
+                handlers.give_up,
+                self._publisher,
+                tries=self._settings.record_tries,
+            )
             intake = Intake(
                 self._settings.kafka_bootstrap,
                 self._settings.topic_prefix + TOOL_REQUESTS_CODE.name,
                 GROUP,
-                handlers.on_code_requested,
+                records.take,
                 most=self._settings.concurrent_calls,
             )
             for work in (

@@ -3,21 +3,25 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from services.tool_code.files import Files
 from services.tool_code.live_logs import LiveLogs
 from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
-from services.tool_code.sessions import Sessions
+from services.tool_code.sessions import Held, Sessions
 from shared import metrics, tracing
 from shared.events import CodeRequested, ToolResult
 from shared.failpoints import failpoint
 from shared.files.for_code import FOLDER
 from shared.publisher import Publisher
+from shared.stores.database import AWAY, PyMongoError
 from shared.stores.executions import Claim, ExecutionStore
+from shared.tasks import until_done
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ LOST = (
     "The sandbox was lost while it ran this code, with the variables of earlier calls. "
     "The code was not run again; run what you still need."
 )
+FAILED = "The code could not be run: its worker failed each time it tried."
 GIVEN_UP = "The code was not run again: its worker was lost each time it ran."
 
 
@@ -39,6 +44,12 @@ class Answer:
     logs: str
     images: list[str] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Unkept(NamedTuple):
+    claim: Claim
+    answer: Answer
+    outcome: str
 
 
 class Calls:
@@ -59,40 +70,81 @@ class Calls:
         self._publisher = publisher
         self._timeout_s = timeout_s
         self._why_not = why_not
+        self._unkept: dict[str, Unkept] = {}  # by call: what the ledger does not have yet
 
     async def execute(self, request: CodeRequested) -> ToolResult | None:
-        """Return the call's result, executing it if nobody has; None if it is past its deadline."""
-        while (now := time.time()) < request.deadline:
-            claim = await self._executions.claim(request.call_id, request.run_id, now)
-            if claim.wait_until is None:
-                break
-            await asyncio.sleep(min(max(claim.wait_until - now, 0.05), 1.0))
-        else:
-            log.warning("a request came too late")
+        """Return the call's result, executing it if nobody has; None if it is past its deadline.
+
+        What ran is not run again, whatever is raised afterwards: another try only keeps its answer.
+        """
+        if request.call_id not in self._unkept:
+            claim = await self._claim(request)
+            if claim is None:
+                log.warning("a request came too late")
+                return None
+            if claim.result is not None:
+                return _result(request, _known(claim.result))
+            began = time.monotonic()
+            answer, outcome = await self._attempt(request, claim)
+            metrics.TOOL_SECONDS.labels(TOOL).observe(time.monotonic() - began)
+            self._unkept[request.call_id] = Unkept(claim, answer, outcome)
+        return await self._keep(request)
+
+    async def give_up(self, request: CodeRequested) -> ToolResult | None:
+        """Say once and for all that the call cannot be executed, unless it was."""
+        unkept = self._unkept.get(request.call_id)
+        claim = unkept.claim if unkept else await self._claim(request)
+        if claim is None:
             return None
         if claim.result is not None:
             return _result(request, _known(claim.result))
-        failpoint("tool_code.call_claimed")
+        self._unkept[request.call_id] = Unkept(claim, _only(FAILED), "failed")
+        return await self._keep(request)
+
+    async def _claim(self, request: CodeRequested) -> Claim | None:
+        """Wait for the call's turn; None if it does not come before the deadline."""
+        while (now := time.time()) < request.deadline:
+            claim = await self._executions.claim(request.call_id, request.run_id, now)
+            if claim.wait_until is None:
+                return claim
+            await asyncio.sleep(min(max(claim.wait_until - now, 0.05), 1.0))
+        return None
+
+    async def _attempt(self, request: CodeRequested, claim: Claim) -> tuple[Answer, str]:
         try:
+            failpoint("tool_code.call_claimed")
             with tracing.tool(TOOL, request.call_id, request.thread_id) as span:
                 answer, outcome = await self._run(request, claim)
                 span.set("threadmill.tool.outcome", outcome)
-        except asyncio.CancelledError:
-            await self._executions.release(request.call_id, claim.attempt)
+                return answer, outcome
+        except BaseException as error:
+            ran = not isinstance(error, Exception)  # interrupted: who knows how far it came
+            with suppress(PyMongoError):  # then its lease lapses
+                await self._executions.release(request.call_id, claim.attempt, ran=ran)
             failpoint("tool_code.call_released")
             raise
+
+    async def _keep(self, request: CodeRequested) -> ToolResult | None:
+        claim, answer, outcome = self._unkept[request.call_id]
         failpoint("tool_code.result_unsaved")
-        if not await self._executions.finish(request.call_id, claim.attempt, asdict(answer)):
+        try:
+            kept = await self._executions.finish(request.call_id, claim.attempt, asdict(answer))
+        except asyncio.CancelledError:
+            self._unkept.pop(request.call_id, None)
+            with suppress(PyMongoError):
+                await self._executions.release(request.call_id, claim.attempt)
+            raise
+        self._unkept.pop(request.call_id, None)
+        if not kept:
             metrics.FENCED.labels("tool call").inc()
             log.warning("another worker took the call over; its result stands")
             return None
         failpoint("tool_code.call_kept")
         metrics.TOOL_CALLS.labels(TOOL, outcome).inc()
-        metrics.TOOL_SECONDS.labels(TOOL).observe(time.time() - now)
         return _result(request, answer)
 
     async def _run(self, request: CodeRequested, claim: Claim) -> tuple[Answer, str]:
-        """Return the answer, and in a word what came of the call."""
+        """Return the answer, and in a word what came of the call. Raises only before the code ran."""
         if self._sessions is None:
             why = f"The code could not be run: no sandbox works on this server. {self._why_not}"
             return _only(why), "no_sandbox"
@@ -112,22 +164,40 @@ class Calls:
                         await self._sessions.count_call(request.thread_id, held)
                         return _only(" ".join(notes)), "lost"
                 execution = await self._execute(session, request, claim.attempt)
-                failpoint("tool_code.code_ran")
             except SandboxError as error:
                 log.error("a sandbox failed", exc_info=error)
                 return _only(f"The code could not be run: {error}"), "sandbox_failed"
-            images = await self._files.keep_images(request, execution)
-            files = await self._files.keep_files(session, held, request, execution)
-            await self._sessions.count_call(request.thread_id, held)
-            failpoint("tool_code.call_counted")
+            images, files = await self._keep_files(request, session, held, execution)
         told = _told(execution, notes, len(images))
         return Answer(told, _shown(execution), images, files), execution.status
+
+    async def _keep_files(
+        self, request: CodeRequested, session: Session, held: Held, execution: Execution
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Store what the code made. What goes wrong now costs files, not another run."""
+        assert self._sessions is not None, "there is a session"
+        images: list[str] = []
+        files: list[dict[str, Any]] = []
+        try:
+            failpoint("tool_code.code_ran")
+            images = await self._files.keep_images(request, execution)
+            files = await self._files.keep_files(session, held, request, execution)
+            count = partial(self._sessions.count_call, request.thread_id, held)
+            await until_done(count, AWAY, what="the store")
+            failpoint("tool_code.call_counted")
+        except Exception as error:
+            log.error("could not keep all that a call made", exc_info=error)
+        return images, files
 
     async def _execute(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
         timeout_s = min(self._timeout_s, max(request.deadline - time.time(), 1.0))
         live = LiveLogs(self._publisher, request, attempt)
         try:
             execution = await session.run(request.code, timeout_s=timeout_s, on_output=live.add)
+        except SandboxError:
+            raise
+        except Exception as error:  # it may have run: not to be tried again
+            raise SandboxError("the worker failed") from error
         finally:
             await live.close()
         log.info("ran code", extra={"status": execution.status, "took_s": round(execution.took_s, 3)})

@@ -3,16 +3,12 @@
 import asyncio
 import logging
 
-from pydantic import ValidationError
-
 from services.tool_code.calls import Calls
 from shared import logs
-from shared.backoff import backoff_s
 from shared.events import CodeRequested, Control
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
-from shared.stores.database import PyMongoError
-from shared.topics import TOOL_REQUESTS_CODE, TOOL_RESULTS
+from shared.topics import TOOL_RESULTS
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +19,8 @@ class Handlers:
         self._publisher = publisher
         self._running: dict[str, set[asyncio.Task[None]]] = {}  # by run
 
-    async def on_code_requested(self, value: bytes) -> None:
+    async def on_code_requested(self, request: CodeRequested) -> None:
         """Execute the call and publish its result. Safe to repeat: the ledger knows what was done."""
-        try:
-            request = CodeRequested.model_validate_json(value)
-        except ValidationError as error:
-            log.error("set a request aside that cannot be read")
-            await self._publisher.set_aside(TOOL_REQUESTS_CODE, value, reason=str(error))
-            return
         failpoint("tool_code.request_taken")
         with logs.about(run_id=request.run_id, thread_id=request.thread_id, call_id=request.call_id):
             task = asyncio.create_task(self._answer(request))
@@ -47,8 +37,7 @@ class Handlers:
                 if not tasks:
                     self._running.pop(request.run_id, None)
             if not task.cancelled() and (failure := task.exception()):
-                log.critical("set a request aside that cannot be processed", exc_info=failure)
-                await self._publisher.set_aside(TOOL_REQUESTS_CODE, value, reason=repr(failure))
+                raise failure
 
     def on_control(self, message: Control) -> None:
         """Interrupt what runs for a run that is to be cancelled."""
@@ -56,16 +45,14 @@ class Handlers:
             log.info("interrupted", extra={"run_id": message.run_id})
             task.cancel()
 
+    async def give_up(self, request: CodeRequested) -> None:
+        """The call fails each time, and not by its code: its run goes on without."""
+        with logs.about(run_id=request.run_id, thread_id=request.thread_id, call_id=request.call_id):
+            if result := await self._calls.give_up(request):
+                await self._publisher.request(TOOL_RESULTS, request.run_id, result)
+
     async def _answer(self, request: CodeRequested) -> None:
-        failures = 0
-        while True:
-            try:
-                result = await self._calls.execute(request)
-                break
-            except PyMongoError as error:  # not the request's fault: it waits until the store is back
-                failures += 1
-                log.error("the store does not answer", exc_info=error)
-                await asyncio.sleep(backoff_s(failures, first_s=0.2, most_s=5.0))
+        result = await self._calls.execute(request)
         if result is not None:
             await self._publisher.request(TOOL_RESULTS, request.run_id, result)
             failpoint("tool_code.result_sent")

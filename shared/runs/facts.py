@@ -129,6 +129,13 @@ class Expired:
 
 
 @dataclass(frozen=True)
+class GivenUp:
+    """Whatever is tried with the run fails, each time, and not for a reason that passes."""
+
+    now: float
+
+
+@dataclass(frozen=True)
 class Settled:
     """Everything that must be visible before the end is visible."""
 
@@ -150,5 +157,6 @@ Fact: TypeAlias = (
     | Rung
     | CancelRequested
     | Expired
+    | GivenUp
     | Settled
 )

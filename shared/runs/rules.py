@@ -170,6 +170,13 @@ def _expired(run: Run, fact: f.Expired) -> Run:
     return decide(run.evolve(epoch=run.epoch + 1), outcome, fact.now, fact.content, fact.usage)
 
 
+def _given_up(run: Run, fact: f.GivenUp) -> Run:
+    if run.phase in ("user", "ending"):  # a run that waits for its client harms nobody, and expires
+        return run
+    outcome = Outcome(status="cancelled") if run.status == "cancelling" else _sorry()
+    return decide(run.evolve(epoch=run.epoch + 1), outcome, fact.now)
+
+
 def _settled(run: Run, fact: f.Settled) -> Run:
     if run.phase != "ending" or run.outcome is None:
         return run
@@ -195,6 +202,7 @@ RULES: dict[type[f.Fact], Callable[[Run, Any], Run]] = {
     f.Rung: _rung,
     f.CancelRequested: _cancel_requested,
     f.Expired: _expired,
+    f.GivenUp: _given_up,
     f.Settled: _settled,
 }
 

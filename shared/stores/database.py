@@ -3,16 +3,26 @@
 from typing import Any, TypeAlias
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 
 __all__ = [
     "ASCENDING",
+    "AWAY",
     "DESCENDING",
     "BulkWriteError",
     "Collection",
     "Database",
     "Document",
     "DuplicateKeyError",
+    "OperationFailure",
     "PyMongoError",
     "connect",
     "is_outage",
@@ -45,6 +55,13 @@ def connect(url: str, name: str) -> Database:
     return client[name]
 
 
+AWAY = (ConnectionFailure, WTimeoutError, ExecutionTimeout)
+# Codes of servers that are there and do not serve: no rights (yet), shutting down, not written by enough.
+NOT_SERVING = {13, 18, 64, 91, 100, 11600}
+
+
 def is_outage(error: Exception) -> bool:
     """Whether ``error`` says that the store is away, rather than that the request is wrong."""
-    return isinstance(error, ConnectionFailure | WTimeoutError)
+    if isinstance(error, AWAY):
+        return True
+    return isinstance(error, OperationFailure) and error.code in NOT_SERVING

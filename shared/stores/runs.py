@@ -1,15 +1,21 @@
 """Runs in MongoDB. A run and the events it causes are one document: one write, no transaction."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+
+from pydantic import ValidationError
 
 from shared.errors import Stale
 from shared.runs.model import Run, Settings, Slot
 from shared.stores.database import ASCENDING, Database, Document, DuplicateKeyError
 from shared.stores.page import Page, PageQuery, find_page
 
+log = logging.getLogger(__name__)
+
 MAX_TRIES = 8
+UNREADABLE_S = 30.0  # until a run that could not be read is looked at again
 APPENDED = "events"  # only ever grows: saved by $push of what is new
 FIXED = {APPENDED, "settings"}
 
@@ -128,7 +134,15 @@ class RunStore:
 
     async def _due(self, watched: str, now: float, limit: int) -> list[Run]:
         found = self._runs.find({"watched": watched, "wake_at": {"$lte": now}}).sort("wake_at", ASCENDING)
-        return [parse(document) async for document in found.limit(limit)]
+        runs = []
+        async for document in found.limit(limit):
+            try:
+                runs.append(parse(document))
+            except ValidationError as error:  # of a later version, perhaps, which can read it
+                log.error("a run cannot be read", exc_info=error, extra={"run_id": document["_id"]})
+                later = {"$set": {"wake_at": now + UNREADABLE_S}}
+                await self._runs.update_one({"_id": document["_id"]}, later)
+        return runs
 
     async def mark_published(self, run: Run) -> None:
         """Note how far the run's events reached the broker. If all did, nobody needs to look:

@@ -119,5 +119,6 @@ FACTS: dict[str, f.Fact] = {
     "cancel requested": CANCELLED,
     "expired": f.Expired(float(EXPIRES_AT)),
     "expired early": f.Expired(NOW),
+    "given up": f.GivenUp(NOW),
     "settled": f.Settled(NOW),
 }

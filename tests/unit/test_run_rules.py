@@ -99,6 +99,13 @@ TABLE = [
     ("expired", "stopping, left", "cancelling/ending", ""),
     ("expired", "stopping writing", "cancelling/ending", "run.step.cancelled message.incomplete"),
     ("expired", "stopping calling", "cancelling/ending", "run.step.cancelled"),
+    ("given up", "queued, answered user", "queued/ending", ""),
+    ("given up", "llm, answered tool", "in_progress/ending", ""),
+    ("given up", "writing", "in_progress/ending", "run.step.failed message.incomplete"),
+    ("given up", "calling, told, tools, last tool, mixed", "in_progress/ending", "run.step.failed"),
+    ("given up", "stopping, left", "cancelling/ending", ""),
+    ("given up", "stopping writing", "cancelling/ending", "run.step.cancelled message.incomplete"),
+    ("given up", "stopping calling", "cancelling/ending", "run.step.cancelled"),
     ("settled", "ending", "completed/done", "run.completed"),
     ("settled", "ending cancelled", "cancelled/done", "run.cancelled"),
 ]

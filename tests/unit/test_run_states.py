@@ -12,7 +12,7 @@ from tests.unit.run_space import Change, changes, states
 
 END = set(get_args(EndStatus))
 MAY_FOLLOW = {
-    "queued": {"in_progress", "cancelling", "expired"},
+    "queued": {"in_progress", "cancelling", "failed", "expired"},
     "in_progress": {"requires_action", "cancelling", "completed", "incomplete", "failed", "expired"},
     "requires_action": {"queued", "cancelling", "expired"},
     "cancelling": {"cancelled"},
@@ -102,9 +102,9 @@ def test_one_terminal_event_ends_each_run_and_is_its_last() -> None:
         assert places == ([len(run.events) - 1] if run.ended else [])
 
 
-def test_the_epoch_never_falls_and_rises_only_for_an_owner_or_an_expiry() -> None:
+def test_the_epoch_never_falls_and_rises_only_for_an_owner_and_for_who_ends_the_run_over_it() -> None:
     for change in changes():
-        raises = type(change.fact).__name__ in ("Claimed", "Expired")
+        raises = type(change.fact).__name__ in ("Claimed", "Expired", "GivenUp")
         assert change.after.epoch == change.before.epoch + raises
 
 
