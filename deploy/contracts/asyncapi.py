@@ -104,7 +104,9 @@ def _channel(topic: topics.Topic) -> Json:
 
 def _dead_letters(topic: topics.Topic) -> Json:
     name = topic.name + topics.DEAD_LETTER_SUFFIX
-    purpose = f"records of {topic.name} that can never be processed, as they came, for people to look at"
+    purpose = (
+        f"records of {topic.name} that cannot be processed, as they came; the reason is in headers (`dead_*`)"
+    )
     return _topic(name, topics.DEAD_LETTER_PARTITIONS, topics.DEAD_LETTER_RETENTION_S, purpose)
 
 
