@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from services.gateway.wire.fields import Metadata, MetadataV1, RequestBody
+from services.gateway.wire.fields import Metadata, MetadataV1, RequestBody, refusal
 from services.gateway.wire.messages import CreateMessage, CreateMessageFields, CreateMessageV1
 from services.gateway.wire.resources import NewToolResources, ToolResources
 from shared.runs.model import Json
 
 MOST_MESSAGES_V1 = 32
+TOO_MANY = (  # word for word the original's, which here alone let its framework speak
+    "1 validation error for Request\nbody -> messages\n  ensure this value has at most "
+    f"{MOST_MESSAGES_V1} items (type=value_error.list.max_items; limit_value={MOST_MESSAGES_V1})"
+)
 
 
 class CreateThreadFields(RequestBody):
@@ -21,8 +25,15 @@ class CreateThreadFields(RequestBody):
 
 
 class CreateThreadV1(CreateThreadFields):
-    messages: list[CreateMessageV1] | None = Field(None, max_length=MOST_MESSAGES_V1)
+    messages: list[CreateMessageV1] | None = Field(None, json_schema_extra={"maxItems": MOST_MESSAGES_V1})
     metadata: MetadataV1 | None = None
+
+    @field_validator("messages")
+    @classmethod
+    def _not_too_many(cls, messages: list[CreateMessageV1] | None) -> list[CreateMessageV1] | None:
+        if messages is not None and len(messages) > MOST_MESSAGES_V1:
+            raise refusal(TOO_MANY)
+        return messages
 
 
 class CreateThread(CreateThreadFields):
