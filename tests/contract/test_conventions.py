@@ -17,6 +17,7 @@ LONG: dict[str, str] = {
     "tests/e2e/test_durability.py": "one story: each process dies in turn, and the same is asked each time",
     "tests/e2e/test_streaming.py": "one story: each kind of stream, event by event",
     "tests/integration/test_sandbox_attacks.py": "a catalogue of attacks, one short test each",
+    "tests/integration/test_gateway_error_table.py": "a table of errors, one row each",
     "tests/unit/test_gateway_validation.py": "a table of requests, one line each",
 }
 ENVIRONMENT = {"environ", "environb", "getenv"}
