@@ -43,16 +43,21 @@ def new_run(body: RunFields, settings: Settings, thread_id: str, caller: Caller,
 
 
 async def add_messages(
-    stores: Stores, caller: Caller, thread_id: str, bodies: Sequence[CreateMessageFields]
+    stores: Stores,
+    caller: Caller,
+    thread_id: str,
+    bodies: Sequence[CreateMessageFields],
+    *,
+    behind: int | None = None,
 ) -> list[Document]:
-    """Append messages of a client, in their order."""
+    """Append messages of a client, in their order; ``behind`` the thread's last one, if that is known."""
     now = time.time()
-    return [
-        await stores.messages.add(
-            new_message(body, caller.new_id("msg"), thread_id, int(now)), project_id=caller.project_id, at=now
-        )
-        for body in bodies
-    ]
+    added: list[Document] = []
+    for body in bodies:
+        message = new_message(body, caller.new_id("msg"), thread_id, int(now))
+        added.append(await stores.messages.add(message, project_id=caller.project_id, at=now, behind=behind))
+        behind = added[-1]["seq"]
+    return added
 
 
 async def require_idle(stores: Stores, thread_id: str) -> None:

@@ -27,7 +27,7 @@ async def create_thread(
         "metadata": body.metadata or {},
         "tool_resources": resources,
     }
-    messages = await add_messages(stores, caller, thread["_id"], body.messages or [])
+    messages = await add_messages(stores, caller, thread["_id"], body.messages or [], behind=0)
     failpoint("gateway.thread_messages_stored")
     await stores.threads.add(thread)
     failpoint("gateway.thread_stored")

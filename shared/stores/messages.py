@@ -5,38 +5,41 @@ place, so that a cursor on them stays valid. ``live`` marks what lists show.
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from contextlib import aclosing
 
 from shared.errors import Stale
 from shared.runs.model import Json, Run, Step
 from shared.runs.views import message_view
 from shared.stores.database import ASCENDING, Database, Document, DuplicateKeyError
-from shared.stores.page import PageQuery, find_page
+from shared.stores.numbered import Numbered
+from shared.stores.page import PageQuery, cursors, find_numbered_page, page_of
 
 MAX_TRIES = 20
-BATCH = 100
+NEAR = 32
 
 
 class MessageStore:
     def __init__(self, db: Database) -> None:
         self._messages = db["messages"]
+        self._numbered = Numbered(self._messages, near=NEAR)
 
     async def create_indexes(self) -> None:
+        """As few as will do: the embedded store reads all of them at each command."""
         await self._messages.create_index([("thread_id", ASCENDING), ("seq", ASCENDING)], unique=True)
-        for keys in (
-            ("thread_id", "live", "seq"),
-            ("thread_id", "live", "run_id", "seq"),
-            ("unpublished", "at"),
-        ):
-            await self._messages.create_index([(key, ASCENDING) for key in keys])
+        await self._messages.create_index(
+            [("unpublished", ASCENDING), ("at", ASCENDING)],
+            partialFilterExpression={"unpublished": True},
+            name="to_be_announced",
+        )
 
-    async def add(self, message: Json, *, project_id: str, at: float) -> Document:
+    async def add(self, message: Json, *, project_id: str, at: float, behind: int | None = None) -> Document:
         """Append ``message`` (the API's v2 object) to its thread; return what is stored.
 
-        Its creation is to be announced: see ``unpublished``.
+        Its creation is to be announced: see ``unpublished``. ``behind``: the thread's last message so
+        far, where that is known already.
         """
         document = {**_document(message, project_id), "unpublished": True, "at": at}
-        return await self._append(document)
+        return await self._append(document, behind)
 
     async def write_step(self, run: Run, step: Step) -> None:
         """Make the thread show the message of ``step`` as the run holds it. Safe to repeat."""
@@ -64,38 +67,48 @@ class MessageStore:
 
     async def get(self, thread_id: str, message_id: str) -> Document | None:
         """Return a message that was not deleted; a superseded draft is still found by its id."""
-        found = await self._messages.find_one({"_id": message_id, "thread_id": thread_id})
-        return None if found is None or found.get("deleted") else found
+        found = await self._messages.find_one({"_id": message_id})
+        return found if found and found["thread_id"] == thread_id and not found.get("deleted") else None
 
-    async def page(
-        self, thread_id: str, query: PageQuery, *, run_id: str | None = None
-    ) -> tuple[list[Document], bool]:
-        scope: dict[str, Any] = {"thread_id": thread_id, "live": True}
-        if run_id is not None:
-            scope["run_id"] = run_id
-        page = await find_page(self._messages, scope, query, owner={"thread_id": thread_id})
+    async def page(self, thread_id: str, query: PageQuery) -> tuple[list[Document], bool]:
+        page = await find_numbered_page(self._messages, self._numbered, thread_id, query)
+        return page.documents, page.has_more
+
+    async def page_of_run(self, run: Run, query: PageQuery) -> tuple[list[Document], bool]:
+        """Return a page of what ``run`` wrote into its thread: the run knows its messages."""
+        owner = {"thread_id": run.thread_id}
+        bounds = await cursors(self._messages, query, owner)
+        ids = [step.message_id for step in run.steps if step.message_id]
+        if bounds is None or not ids:
+            return [], False
+        found = self._messages.find({"_id": {"$in": ids}})
+        page = page_of([message async for message in found if message["live"]], query, bounds)
         return page.documents, page.has_more
 
     async def last_seq(self, thread_id: str) -> int:
-        last = await self._messages.find_one({"thread_id": thread_id}, {"seq": True}, sort=[("seq", -1)])
-        return int(last["seq"]) if last else 0
+        return await self._numbered.last(thread_id)
 
     async def has_user_message(self, thread_id: str) -> bool:
-        first = await self.first(thread_id)
-        if first is None or first["role"] == "user":
-            return first is not None
-        query = {"thread_id": thread_id, "live": True, "role": "user"}  # rare: looks through the thread
-        return await self._messages.find_one(query, {"_id": True}) is not None
+        """Looks through the thread until it finds one, which is nearly always the first message."""
+        async with aclosing(self._numbered.walk(thread_id, descending=False, width=1)) as members:
+            async for member in members:
+                if member["live"] and member["role"] == "user":
+                    return True
+        return False
 
     async def newest(self, thread_id: str, *, upto: int) -> AsyncGenerator[Document, None]:
         """Yield the thread's messages that have content, the one at ``upto`` first, back to the oldest."""
-        query = {"thread_id": thread_id, "live": True, "seq": {"$lte": upto}}
-        async for message in self._messages.find(query).sort("seq", -1).batch_size(BATCH):
-            if message["content"]:
-                yield message
+        async with aclosing(self._numbered.walk(thread_id, high=upto, descending=True)) as members:
+            async for member in members:
+                if member["live"] and member["content"]:
+                    yield member
 
     async def first(self, thread_id: str) -> Document | None:
-        return await self._messages.find_one({"thread_id": thread_id, "live": True}, sort=[("seq", 1)])
+        async with aclosing(self._numbered.walk(thread_id, descending=False, width=1)) as members:
+            async for member in members:
+                if member["live"]:
+                    return member
+        return None
 
     async def set_metadata(self, message_id: str, metadata: dict[str, str]) -> None:
         await self._messages.update_one({"_id": message_id}, {"$set": {"metadata": metadata}})
@@ -118,16 +131,19 @@ class MessageStore:
             {"_id": {"$in": list(message_ids)}}, {"$unset": {"unpublished": True}}
         )
 
-    async def _append(self, document: Document) -> Document:
+    async def _append(self, document: Document, behind: int | None = None) -> Document:
         thread_id = document["thread_id"]
         for _ in range(MAX_TRIES):
-            placed = {**document, "seq": await self.last_seq(thread_id) + 1}
+            last = await self.last_seq(thread_id) if behind is None else behind
+            placed = {**document, "seq": last + 1}
             try:
                 await self._messages.insert_one(placed)
             except DuplicateKeyError:
                 if earlier := await self._messages.find_one({"_id": document["_id"]}):
                     return earlier  # a repeat of the same write
+                behind = None
                 continue  # somebody else took the place
+            self._numbered.note(thread_id, placed["seq"])
             return placed
         raise Stale(f"could not append to {thread_id}")
 

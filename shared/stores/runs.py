@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from shared.errors import Stale
 from shared.runs.model import Run, Settings, Slot
 from shared.stores.database import ASCENDING, Database, Document, DuplicateKeyError
-from shared.stores.page import Page, PageQuery, find_page
+from shared.stores.numbered import Numbered
+from shared.stores.page import PageQuery, find_numbered_page
 
 log = logging.getLogger(__name__)
 
 MAX_TRIES = 8
 UNREADABLE_S = 30.0  # until a run that could not be read is looked at again
+NEAR = 2
 APPENDED = "events"  # only ever grows: saved by $push of what is new
 FIXED = {APPENDED, "settings"}
 
@@ -27,6 +29,7 @@ class ThreadBusy(Exception):
 class RunStore:
     def __init__(self, db: Database) -> None:
         self._runs = db["runs"]
+        self._numbered = Numbered(self._runs, near=NEAR)
 
     async def create_indexes(self) -> None:
         """As few as will do: the embedded store rewrites all of them at each write."""
@@ -43,14 +46,14 @@ class RunStore:
             ThreadBusy: the thread already has an active run.
         """
         for _ in range(MAX_TRIES):
-            last = await self._runs.find_one({"thread_id": run.thread_id}, {"seq": True}, sort=[("seq", -1)])
-            run = run.evolve(seq=last["seq"] + 1 if last else 1)
+            run = run.evolve(seq=await self._numbered.last(run.thread_id) + 1)
             try:
                 await self._runs.insert_one(_document(run))
             except DuplicateKeyError:
                 if await self.active_id(run.thread_id):
                     raise ThreadBusy from None
                 continue  # somebody took the place in the list, and is done already
+            self._numbered.note(run.thread_id, run.seq)
             return run
         raise Stale(f"could not add a run to {run.thread_id}")
 
@@ -64,8 +67,7 @@ class RunStore:
         return parse(document) if document else None
 
     async def page(self, thread_id: str, query: PageQuery) -> tuple[list[Run], bool]:
-        scope = {"thread_id": thread_id}
-        page: Page = await find_page(self._runs, scope, query, owner=scope)
+        page = await find_numbered_page(self._runs, self._numbered, thread_id, query)
         return [parse(document) for document in page.documents], page.has_more
 
     async def save(self, before: Run, after: Run) -> Run:

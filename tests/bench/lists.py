@@ -92,7 +92,7 @@ async def bench(stack: Stack, count: int) -> str:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.bench.lists", description=__doc__)
-    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--no-save", action="store_true", help="print only")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

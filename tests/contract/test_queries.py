@@ -21,31 +21,21 @@ from services.gateway.stream.pace import Pace
 from services.run_orchestrator.brokers import BrokerStore
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sessions import Held, Sessions
-from shared.runs.model import Json, Slot
-from shared.runs.rules import advance, created
 from shared.stores.database import Database
 from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
-from shared.stores.messages import MessageStore
-from shared.stores.page import PageQuery
-from shared.stores.runs import RunStore, ThreadBusy
+from shared.stores.numbered import WIDEST
 from tests.contract.exercises_of_keys import of_keys, of_requests, of_usage
 from tests.contract.exercises_of_retrieval import of_parsed_files, of_searches
+from tests.contract.exercises_of_threads import MANY, PAGES, of_messages, of_runs
 from tests.contract.exercises_of_vector_stores import of_vector_store_files, of_vector_stores
 from tests.contract.query_log import Called, Query, QueryLog, index_of, recording
-from tests.unit.run_samples import ANSWERED, CLAIMED, MESSAGE_STARTED, NOW, after, new_run
+from tests.unit.run_samples import NOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
-MANY = 300  # documents in each collection that is searched: enough for an index to be worth it
 READ_WHOLE = {"api_keys", "brokers", "gateway_slots"}  # a handful of documents each, wanted all
-PAGES = [
-    PageQuery(limit=2, order=order, after=after, before=before)
-    for order in ("asc", "desc")
-    for after in (None, "2")
-    for before in (None, "4")
-]
 
 
 class NoSandbox:
@@ -53,62 +43,6 @@ class NoSandbox:
 
     async def start(self, thread_id: str) -> None:
         pass
-
-
-async def of_runs(db: Database) -> Called:
-    store = RunStore(db)
-    called = Called(store)
-    await called.create_indexes()
-    run = await called.add(created(new_run("2"), NOW))
-    like = await db["runs"].find_one({"_id": "2"}) or {}
-    many = [like | {"_id": f"run_{n}", "thread_id": f"other_{n}"} for n in range(MANY)]
-    ended = like | {"_id": "4", "seq": 2, "active": False}
-    await db["runs"].insert_many([*many, ended])
-
-    with pytest.raises(ThreadBusy):
-        await called.add(created(new_run("3"), NOW))
-    await called.active_id(run.thread_id)
-    run, _ = await called.change(run, lambda r: advance(r, CLAIMED))
-    run = await called.save(run, after(run, MESSAGE_STARTED))
-    await called.set_metadata(run, {})
-    await called.add_slot(run.id, Slot(slot=1, stream="s"))
-    await called.heartbeat([run.id], "a", now=NOW, wake_at=NOW + 9)
-    await called.cancelling([run.id])
-    await called.due(NOW)
-    await called.mark_published(run)
-    await called.unannounced(NOW)
-    await called.publish_again("g", NOW)
-    assert await called.get(run.id)
-    for query in PAGES:
-        await called.page(run.thread_id, query)
-    return called
-
-
-async def of_messages(db: Database) -> Called:
-    called = Called(MessageStore(db))
-    await called.create_indexes()
-    plain = {"live": True, "at": NOW, "content": [], "project_id": "p", "role": "user"}
-    await db["messages"].insert_many(
-        [{"_id": f"msg_{n}", "thread_id": f"thread_{n % 7}", "seq": 100 + n, **plain} for n in range(MANY)]
-    )
-    for name in ("2", "4"):
-        message: Json = {"id": name, "thread_id": "thread_1", "content": [], "role": "user"}
-        await called.add(message, project_id="p", at=NOW)
-    run = after(created(new_run(), NOW), CLAIMED, MESSAGE_STARTED, ANSWERED)
-    await called.write_step(run, run.steps[0])
-    for query in PAGES:
-        await called.page("thread_1", query)
-        await called.page("thread_1", query, run_id=run.id)
-    await called.get("thread_1", "2")
-    await called.last_seq("thread_1")
-    await called.has_user_message("thread_1")
-    [message async for message in called.newest("thread_1", upto=10)]
-    await called.first("thread_1")
-    await called.set_metadata("2", {})
-    await called.delete("2", at=NOW)
-    await called.mark_published([m["_id"] for m in await called.unpublished(NOW)])
-    await called.delete_thread("thread_5")
-    return called
 
 
 async def of_assistants(db: Database) -> Called:
@@ -288,6 +222,25 @@ async def test_no_query_needs_more_than_equality_ranges_and_lists(
         for value in query.filter.values():
             if isinstance(value, dict) and any(key.startswith("$") for key in value):
                 assert value.keys() <= allowed, query.shape
+
+
+async def test_what_is_numbered_is_read_in_short_ranges(
+    recorded: tuple[Database, QueryLog, list[Called]],
+) -> None:
+    """The embedded store sorts before it limits: an open range would cost what the thread costs."""
+    ranges = [
+        query.filter["seq"]
+        for query in recorded[1].queries
+        if query.collection in ("messages", "runs") and query.command == "find" and "seq" in query.filter
+    ]
+    assert any(isinstance(each, int) for each in ranges)
+    assert any(isinstance(each, dict) for each in ranges)
+    for each in ranges:
+        assert isinstance(each, int) or each["$lt"] - each["$gte"] <= WIDEST
+    for query in recorded[1].queries:
+        assert not (query.collection in ("messages", "runs") and query.filter.keys() == {"thread_id"}) or (
+            query.command == "delete"
+        )
 
 
 async def test_a_scan_would_be_noticed(recorded: tuple[Database, QueryLog, list[Called]]) -> None:

@@ -23,6 +23,7 @@ from shared.errors import InvalidRequest
 from shared.failpoints import failpoint
 from shared.stores.database import Document
 from shared.stores.messages import message_object
+from shared.stores.page import PageQuery
 
 
 def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
@@ -67,7 +68,10 @@ def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
         run_id: Annotated[str | None, Query(description="Only messages that this run made.")] = None,
     ) -> JSONResponse:
         await find_thread(stores, caller, thread_id)
-        found, has_more = await stores.messages.page(thread_id, paging, run_id=run_id or None)
+        if run_id:
+            found, has_more = await _page_of_run(stores, thread_id, run_id, paging)
+        else:
+            found, has_more = await stores.messages.page(thread_id, paging)
         return answers.many([message_object(each) for each in found], has_more, caller)
 
     @router.get("/{message_id}", response_model=MessageObject, openapi_extra=operation())
@@ -103,6 +107,15 @@ def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: 
         await stores.messages.delete(message_id, at=now)
         announcer.message_changed({**message, "deleted": True, "at": now})
         return answers.deleted(message_id, "thread.message")
+
+
+async def _page_of_run(
+    stores: Stores, thread_id: str, run_id: str, paging: PageQuery
+) -> tuple[list[Document], bool]:
+    run = await stores.runs.get(run_id)
+    if run is None or run.thread_id != thread_id:
+        return [], False
+    return await stores.messages.page_of_run(run, paging)
 
 
 async def require_unlocked(stores: Stores, thread_id: str) -> None:
