@@ -78,7 +78,8 @@ async def generation(admin: AIOKafkaAdminClient) -> str:
 
 async def ensure_topics(admin: AIOKafkaAdminClient, settings: ServiceSettings) -> None:
     """Create the topics that are missing. Existing ones stay as they are."""
-    wanted = [(t.name, t.partitions, t.retention_s) for t in topics.ALL]
+    most = settings.most_partitions
+    wanted = [(t.name, t.at_most(most) if most else t.partitions, t.retention_s) for t in topics.ALL]
     for topic in topics.WORK:
         dead = (topic.name + topics.DEAD_LETTER_SUFFIX, topics.DEAD_LETTER_PARTITIONS)
         wanted.append((*dead, topics.DEAD_LETTER_RETENTION_S))

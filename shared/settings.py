@@ -3,7 +3,7 @@
 import sys
 from typing import Literal, TypeVar
 
-from pydantic import Field, HttpUrl, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, NonNegativeInt, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import failpoints
@@ -25,6 +25,7 @@ class ServiceSettings(BaseSettings):
     create_topics: bool = True  # at the start, and when a broker has forgotten them
     topic_replication: PositiveInt = 1
     record_tries: PositiveInt = 5  # of one that fails although store and broker are there
+    most_partitions: NonNegativeInt = 0  # of a topic that is created; 0: those of shared/topics.py
 
     mongo_url: SecretStr = SecretStr("mongodb://localhost:27017")
     mongo_database: str = "threadmill"

@@ -17,6 +17,11 @@ class Topic:
     partitions: int
     retention_s: int
     purpose: str
+    fixed: bool = False  # each partition has a meaning
+
+    def at_most(self, partitions: int) -> int:
+        """Return how many partitions it has where fewer will do."""
+        return self.partitions if self.fixed else min(self.partitions, partitions)
 
 
 THREAD_EVENTS = Topic("thread-events.v1", "thread id", 24, 7 * DAY_S, "public feed of every state change")
@@ -29,7 +34,9 @@ TOOL_RESULTS = Topic("tool-results.v1", "run id", 24, DAY_S, "what the tools ans
 FILE_COMMANDS = Topic(
     "file-commands.v1", "file id", 24, DAY_S, "files for tool_retrieval to take in or let go"
 )
-RUN_STREAM = Topic("run-stream.v1", "partition = gateway slot", 64, 600, "frames for open event streams")
+RUN_STREAM = Topic(
+    "run-stream.v1", "partition = gateway slot", 64, 600, "frames for open event streams", fixed=True
+)
 CONTROL = Topic("control.v1", "none", 1, HOUR_S, "told to every replica: cancel")
 
 ALL = (

@@ -45,6 +45,7 @@ class Options:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
 
+MOST_PARTITIONS = 8  # a poll names all of its topics, there and back; more workers are not on one machine
 DEMO_MODEL_NAME = "the demo model: a script, not an AI"
 
 
@@ -175,6 +176,7 @@ class Stack:
         """What all services are told: the surroundings, then where things are, then the caller's wishes."""
         addresses = {
             "THREADMILL_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            "THREADMILL_MOST_PARTITIONS": "0" if self._options.kafka else str(MOST_PARTITIONS),
             "THREADMILL_MONGO_URL": self.mongo_url,
             "THREADMILL_LOG_LEVEL": self._options.log_level,
         }

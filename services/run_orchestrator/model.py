@@ -36,6 +36,10 @@ class Model:
             timeout=settings.model_silence_s,
         )
 
+    def prepare(self) -> None:
+        """Import what the client imports at its first request: that takes about a second."""
+        _ = self._client.chat.completions
+
     def served_name(self, model: str) -> str:
         """Return what the server calls the ``model`` that a client asked for."""
         return self._aliases.get(model) or self._aliases.get(ANY) or model

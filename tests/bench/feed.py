@@ -6,7 +6,7 @@ from collections import defaultdict
 from types import TracebackType
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from shared import topics
 from shared.events import CodeRequested
@@ -22,21 +22,15 @@ class Feed:
 
     def __init__(self, bootstrap: str, *watched: topics.Topic) -> None:
         self._prefix = ServiceSettings().topic_prefix
-        self._watched = watched
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="latest")
+        names = [self._prefix + topic.name for topic in watched]
+        self._consumer = AIOKafkaConsumer(*names, bootstrap_servers=bootstrap, auto_offset_reset="latest")
         self._came: dict[tuple[str, str], asyncio.Future[float]] = defaultdict(
             asyncio.get_running_loop().create_future
         )
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
-        partitions = [
-            TopicPartition(self._prefix + topic.name, n)
-            for topic in self._watched
-            for n in range(topic.partitions)
-        ]
-        self._consumer.assign(partitions)
-        await self._consumer.seek_to_end(*partitions)
+        await self._consumer.seek_to_end()
         self._reading = asyncio.create_task(self._read())
         return self
 

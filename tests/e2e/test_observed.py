@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.background import BackgroundStack, running
@@ -106,14 +106,13 @@ async def _use(stack: BackgroundStack, model: ModelServer, bootstrap: str) -> Js
 
 async def _records(bootstrap: str) -> dict[str, list[bytes]]:
     """Everything on the deployment's topics, with headers: topic -> records."""
-    kept = {topic.name: topic.partitions for topic in topics.ALL}
-    kept |= {topic.name + topics.DEAD_LETTER_SUFFIX: topics.DEAD_LETTER_PARTITIONS for topic in topics.WORK}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
+    kept = [topic.name for topic in topics.ALL]
+    kept += [topic.name + topics.DEAD_LETTER_SUFFIX for topic in topics.WORK]
+    consumer = AIOKafkaConsumer(*(PREFIX + name for name in kept), bootstrap_servers=bootstrap, group_id=None)
     await consumer.start()
     try:
-        parts = [TopicPartition(PREFIX + name, part) for name, count in kept.items() for part in range(count)]
+        parts = consumer.assignment()
         found: dict[str, list[bytes]] = {name: [] for name in kept}
-        consumer.assign(parts)
         ends = await consumer.end_offsets(parts)
         await consumer.seek_to_beginning(*parts)
         while any([await consumer.position(part) < end for part, end in ends.items()]):

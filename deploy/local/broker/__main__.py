@@ -5,12 +5,14 @@ import asyncio
 import logging
 import signal
 
+import uvloop
+
 from deploy.local.broker.server import Broker, Options
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(read_options()))
+    uvloop.run(serve(read_options()))
 
 
 async def serve(options: Options) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import struct
+from typing import cast
 
 from deploy.local.broker.errors import ProtocolError
 from deploy.local.broker.wire import Dialect, Peer
@@ -32,8 +33,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's looks like one, but is none
         peer_address, own_address = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._peer = Peer(f"{peer_address[0]}:{peer_address[1]}", own_address[0], own_address[1])
         self._open_connections.add(self)
