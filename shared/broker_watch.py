@@ -48,7 +48,7 @@ class BrokerWatch:
         """Watch until cancelled."""
         while True:
             try:
-                admin = await connect_admin(self._settings.kafka_bootstrap)
+                admin = await connect_admin(self._settings)
             except (KafkaError, OSError) as error:
                 metrics.BROKER.set(0)
                 log.warning("no broker at %s", self._settings.kafka_bootstrap, extra={"reason": repr(error)})

@@ -10,7 +10,8 @@ from aiokafka.errors import KafkaError
 
 from shared import metrics, tracing
 from shared.failpoints import failpoint
-from shared.kafka import start
+from shared.kafka import connection, start
+from shared.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +49,14 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(
         self,
-        bootstrap: str,
+        settings: ServiceSettings,
         topic: str,
         group: str,
         handle: Callable[[ConsumerRecord], Awaitable[None]],
         *,
         most: int,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._settings = settings
         self._topic = topic
         self._group = group
         self._handle = handle
@@ -69,7 +70,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         await after.wait()
         while True:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
+                **connection(self._settings),
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",

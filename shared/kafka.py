@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from typing import Protocol
+import ssl
+from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from faststream import ExceptionMiddleware
 from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared import topics
 from shared.settings import ServiceSettings
@@ -31,10 +33,49 @@ async def hold_back(error: Exception) -> None:
     raise error
 
 
+def connection(settings: ServiceSettings) -> dict[str, Any]:
+    """Return how a client of aiokafka reaches the broker: its address, and who asks."""
+    protocol = settings.kafka_security_protocol
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": protocol,
+        "ssl_context": tls(settings),
+    }
+    if protocol.startswith("SASL"):
+        arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        arguments["sasl_plain_username"] = settings.kafka_username
+        arguments["sasl_plain_password"] = settings.kafka_password.get_secret_value()
+    return arguments
+
+
+def tls(settings: ServiceSettings) -> ssl.SSLContext | None:
+    if not settings.kafka_security_protocol.endswith("SSL"):
+        return None
+    context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    if settings.kafka_cert_file:
+        context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+    return context
+
+
+def _security(settings: ServiceSettings) -> BaseSecurity | None:
+    """The same as ``connection``, in FastStream's words."""
+    context = tls(settings)
+    if not settings.kafka_security_protocol.startswith("SASL"):
+        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+    return kinds[settings.kafka_sasl_mechanism](
+        username=settings.kafka_username,
+        password=settings.kafka_password.get_secret_value(),
+        ssl_context=context,
+        use_ssl=context is not None,
+    )
+
+
 def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
     return KafkaBroker(
         settings.kafka_bootstrap,
         client_id=client_id,
+        security=_security(settings),
         acks="all",
         middlewares=[on_failure],
         logger=logging.getLogger("records"),
@@ -60,8 +101,8 @@ async def start(client: Startable) -> None:
         raise
 
 
-async def connect_admin(bootstrap: str) -> AIOKafkaAdminClient:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+async def connect_admin(settings: ServiceSettings) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=10_000)
     try:
         await start(admin)
     except BaseException:

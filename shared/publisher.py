@@ -20,7 +20,7 @@ from shared import feed, metrics, topics, tracing
 from shared.dead_letters import MOST_BYTES, Cause, headers_of
 from shared.events import Control, Frame, RunCommand
 from shared.failpoints import failpoint
-from shared.kafka import start
+from shared.kafka import connection, start
 from shared.runs.model import Published, Run, Slot
 from shared.runs.views import WITHDRAWN, at_event
 from shared.settings import ServiceSettings
@@ -69,9 +69,7 @@ class Publisher:
         self._connected.set()
 
     async def _start(self, **arguments: Any) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap, client_id=self._client_id, **arguments
-        )
+        producer = AIOKafkaProducer(**connection(self._settings), client_id=self._client_id, **arguments)
         try:
             await start(producer)
         except BaseException:

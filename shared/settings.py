@@ -1,9 +1,19 @@
 """What every service reads from its environment."""
 
 import sys
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, HttpUrl, NonNegativeInt, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import failpoints
@@ -21,6 +31,13 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
 
     kafka_bootstrap: str = "localhost:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_ca_file: Path | None = None  # PEM; None: the machine's own authorities
+    kafka_cert_file: Path | None = None  # PEM: the client's certificate, where brokers ask for one
+    kafka_key_file: Path | None = None  # PEM: its key, unless that is in the same file
     topic_prefix: str = "threadmill."
     create_topics: bool = True  # at the start, and when a broker has forgotten them
     topic_replication: PositiveInt = 1
@@ -43,6 +60,13 @@ class ServiceSettings(BaseSettings):
 
     traces_url: HttpUrl | None = None  # OTLP over HTTP, as http://collector:4318/v1/traces; None: no traces
     traces_sample: float = Field(1.0, ge=0, le=1)  # this part of the traces that begin here
+
+    @model_validator(mode="after")
+    def _name_who_asks_the_broker(self) -> Self:
+        named = self.kafka_username and self.kafka_password.get_secret_value()
+        if self.kafka_security_protocol.startswith("SASL") and not named:
+            raise ValueError("THREADMILL_KAFKA_USERNAME and THREADMILL_KAFKA_PASSWORD must be set for SASL")
+        return self
 
 
 def load(settings: type[S]) -> S:

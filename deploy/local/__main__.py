@@ -28,6 +28,18 @@ def main() -> None:
             from deploy.local.dead import dead  # with Kafka's client
 
             sys.exit(asyncio.run(dead(options)))
+        case "topics":
+            from deploy.operate import topics
+
+            sys.exit(topics.create())
+        case "access":
+            from deploy.operate import access
+
+            sys.stdout.write(access.script(options.store, options.name))
+        case "doctor":
+            from deploy.operate.doctor import doctor
+
+            sys.exit(asyncio.run(doctor(options.service or arguments.SERVICES, options.probe)))
         case "version":
             sys.stdout.write(f"threadmill {importlib.metadata.version('threadmill')}\n")
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 DEFAULT_DATA = Path(".threadmill/data")
 DEFAULT_PORT = 8080
+SERVICES = ("gateway", "run_orchestrator", "tool_code")
 DEFAULT_LEVEL = "warning"
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -25,6 +26,7 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Names
     _add_dead(
         commands.add_parser("dead", help="show and replay records that were set aside", description=DEAD)
     )
+    _add_operation(commands)
     commands.add_parser("version", help="print the version")
     return parser.parse_args(arguments)
 
@@ -126,6 +128,30 @@ def _add_dead(dead: argparse.ArgumentParser) -> None:
         action.add_argument("--kafka", metavar="BOOTSTRAP", help="the broker (host:port,...)")
         action.add_argument("--prefix", default="threadmill.", help="of the topics (%(default)s)")
         _add_data(action)
+
+
+DOCTOR = """Looks at what the services need, with their settings from the environment (THREADMILL_...),
+and says in a line each what is there and what is wrong. Exit code 1: something is bad."""
+ACCESS = """Prints who may do what, a principal and a role for each service: commands for kafka-acls.sh
+(NAME is the prefix of the topics), or for mongosh (NAME is the database)."""
+
+
+def _add_operation(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = commands.add_parser("doctor", help="check a deployment", description=DOCTOR)
+    doctor.add_argument(
+        "--service",
+        action="append",
+        choices=SERVICES,
+        help="whose settings are in the environment (repeatable; default: all)",
+    )
+    doctor.add_argument(
+        "--probe", metavar="URL", type=_http_url, action="append", default=[], help="of a running service"
+    )
+    topics = commands.add_parser("topics", help="make the topics on the Kafka of the environment")
+    topics.add_argument("action", choices=("create",))
+    access = commands.add_parser("access", help="print access rules for Kafka or MongoDB", description=ACCESS)
+    access.add_argument("store", choices=("kafka", "mongo"))
+    access.add_argument("name", metavar="NAME", help="prefix of the topics, or the database")
 
 
 def _count(text: str) -> int:

@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError
 from deploy.local.folder import DataFolder
 from deploy.local.table import table
 from shared.dead_letters import DeadLetter, letters_in, replayed_headers
-from shared.kafka import connect_admin, start
+from shared.kafka import connect_admin, connection, start
+from shared.settings import ServiceSettings
 from shared.topics import DEAD_LETTER_SUFFIX, WORK
 
 COLUMNS = ("ID", "REASON", "TRIES", "SET ASIDE", "STATE", "ERROR")
@@ -28,16 +29,17 @@ class DeadError(Exception):
 async def dead(arguments: argparse.Namespace) -> int:
     """Run one of the commands, and return the exit code."""
     try:
-        bootstrap = broker_of(arguments)
+        # who asks, where the broker wants to know, is in the environment
+        settings = ServiceSettings(kafka_bootstrap=broker_of(arguments))
         async with asyncio.timeout(PATIENCE_S):
-            letters = await read(bootstrap, arguments.prefix)
+            letters = await read(settings, arguments.prefix)
             match arguments.action:
                 case "list":
                     show_all(letters, arguments.prefix)
                 case "show":
                     show(find(letters, arguments.id, arguments.prefix))
                 case "replay":
-                    await replay(bootstrap, chosen(letters, arguments), arguments.prefix)
+                    await replay(settings, chosen(letters, arguments), arguments.prefix)
     except TimeoutError:
         return _fail(f"the broker did not answer within {PATIENCE_S:.0f} s")
     except (DeadError, KafkaError, OSError) as error:
@@ -61,10 +63,10 @@ def broker_of(arguments: argparse.Namespace) -> str:
     return running.kafka
 
 
-async def read(bootstrap: str, prefix: str) -> list[DeadLetter]:
+async def read(settings: ServiceSettings, prefix: str) -> list[DeadLetter]:
     """Return every dead letter that the broker has."""
     names = [prefix + topic.name + DEAD_LETTER_SUFFIX for topic in WORK]
-    admin = await connect_admin(bootstrap)
+    admin = await connect_admin(settings)
     try:
         known = await admin.describe_topics(names)
     finally:
@@ -76,8 +78,10 @@ async def read(bootstrap: str, prefix: str) -> list[DeadLetter]:
         for partition in topic["partitions"]
     ]
     if not partitions:
-        raise DeadError(f"the broker at {bootstrap} has no topics named {prefix}*{DEAD_LETTER_SUFFIX}")
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+        raise DeadError(
+            f"the broker at {settings.kafka_bootstrap} has no topics named {prefix}*{DEAD_LETTER_SUFFIX}"
+        )
+    consumer = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
     try:
         await start(consumer)
         return letters_in(await _read_all(consumer, partitions))
@@ -161,11 +165,11 @@ def show(letter: DeadLetter) -> None:
     sys.stdout.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
-async def replay(bootstrap: str, letters: Sequence[DeadLetter], prefix: str) -> None:
+async def replay(settings: ServiceSettings, letters: Sequence[DeadLetter], prefix: str) -> None:
     """Send each letter to the topic it came from, as it came, and note it."""
     if cut := [id_of(letter, prefix) for letter in letters if letter.cut]:
         raise DeadError(f"{', '.join(cut)}: too long to be kept whole, so it cannot be put back")
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(**connection(settings), acks="all", enable_idempotence=True)
     try:
         await start(producer)
         for letter in letters:

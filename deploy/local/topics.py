@@ -33,7 +33,7 @@ async def create_topics(service_env: Mapping[str, str]) -> None:
 
 
 def _create_topics(service_env: Mapping[str, str]) -> None:
-    from shared.kafka import connect_admin, ensure_topics
+    from deploy.operate.topics import create_on
     from shared.settings import PREFIX, ServiceSettings
 
     names = {name: PREFIX + name.upper() for name in ServiceSettings.model_fields}
@@ -41,12 +41,5 @@ def _create_topics(service_env: Mapping[str, str]) -> None:
         {name: service_env[variable] for name, variable in names.items() if variable in service_env}
     )
 
-    async def create() -> None:
-        admin = await connect_admin(settings.kafka_bootstrap)
-        try:
-            await ensure_topics(admin, settings)
-        finally:
-            await admin.close()
-
     if settings.create_topics:
-        asyncio.run(create())
+        asyncio.run(create_on(settings))

@@ -70,7 +70,7 @@ class ToolCode:
                 tries=self._settings.record_tries,
             )
             intake = Intake(
-                self._settings.kafka_bootstrap,
+                self._settings,
                 self._settings.topic_prefix + TOOL_REQUESTS_CODE.name,
                 GROUP,
                 records.take,

@@ -39,7 +39,7 @@ def settings(kafka_bootstrap: str, mongo_url: str) -> ServiceSettings:
 
 @pytest.fixture
 async def publisher(settings: ServiceSettings) -> AsyncIterator[Publisher]:
-    admin = await connect_admin(settings.kafka_bootstrap)
+    admin = await connect_admin(settings)
     await ensure_topics(admin, settings)
     await admin.close()
     async with Publisher(settings, client_id="test") as publisher:

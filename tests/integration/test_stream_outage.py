@@ -20,7 +20,7 @@ BRISK = Pace(away_s=0.1, probe_s=0.1, start_s=0.1)
 
 
 async def make_topics(settings: ServiceSettings) -> None:
-    admin = await connect_admin(settings.kafka_bootstrap)
+    admin = await connect_admin(settings)
     await ensure_topics(admin, settings)
     await admin.close()
 

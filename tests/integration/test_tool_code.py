@@ -51,7 +51,7 @@ async def db(settings: Settings) -> AsyncIterator[Database]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(settings: Settings) -> AsyncIterator[None]:
     """One service for all tests of this module: finding a sandbox that works takes seconds."""
-    admin = await connect_admin(settings.kafka_bootstrap)
+    admin = await connect_admin(settings)
     await ensure_topics(admin, settings)
     await admin.close()
     app = build_app(settings)

@@ -36,7 +36,7 @@ def running(settings: Settings) -> AbstractAsyncContextManager[object]:
 
 
 async def test_another_worker_finds_the_files_and_says_what_is_gone(settings: Settings, db: Database) -> None:
-    admin = await connect_admin(settings.kafka_bootstrap)
+    admin = await connect_admin(settings)
     await ensure_topics(admin, settings)
     await admin.close()
     library = Library(FileStore(db), GridFSStorage(db))
@@ -76,7 +76,7 @@ async def test_another_worker_finds_the_files_and_says_what_is_gone(settings: Se
 async def test_a_newer_upload_wins_over_what_the_code_made_of_an_older_one(
     settings: Settings, db: Database
 ) -> None:
-    admin = await connect_admin(settings.kafka_bootstrap)
+    admin = await connect_admin(settings)
     await ensure_topics(admin, settings)
     await admin.close()
     library = Library(FileStore(db), GridFSStorage(db))
