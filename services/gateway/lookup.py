@@ -13,6 +13,7 @@ from services.gateway.wire.resources import ToolResources
 from shared.errors import InvalidRequest, NotFound
 from shared.runs.model import Run
 from shared.stores.database import Document
+from shared.tasks import both
 
 
 async def find_assistant(stores: Stores, caller: Caller, assistant_id: str) -> Document:
@@ -37,16 +38,14 @@ async def find_thread(stores: Stores, caller: Caller, thread_id: str) -> Documen
 
 
 async def find_message(stores: Stores, caller: Caller, thread_id: str, message_id: str) -> Document:
-    await find_thread(stores, caller, thread_id)
-    found = await stores.messages.get(thread_id, message_id)
+    _, found = await both(find_thread(stores, caller, thread_id), stores.messages.get(thread_id, message_id))
     if found is None:
         raise missing("message", message_id)
     return found
 
 
 async def find_run(stores: Stores, caller: Caller, thread_id: str, run_id: str) -> Run:
-    await find_thread(stores, caller, thread_id)
-    run = await stores.runs.get(run_id)
+    _, run = await both(find_thread(stores, caller, thread_id), stores.runs.get(run_id))
     if run is None or run.thread_id != thread_id or run.project_id != caller.project_id:
         raise missing("run", run_id)
     return run

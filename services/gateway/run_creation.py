@@ -90,7 +90,7 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
         InvalidRequest: another run of the thread is active.
     """
     for _ in range(MAX_TRIES):
-        upto = new_messages[-1]["seq"] if new_messages else await stores.messages.last_seq(run.thread_id)
+        upto = await _last_seen(stores, run.thread_id, new_messages)
         try:
             failpoint("gateway.run_unsaved")
             run = await stores.runs.add(created(run.evolve(input_upto=upto), time.time()))
@@ -108,8 +108,15 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
     raise Stale(run.thread_id)
 
 
+async def _last_seen(stores: Stores, thread_id: str, new_messages: Sequence[Document]) -> int:
+    """Return the last message that is known of; what came behind it is found once the run has the lock."""
+    if new_messages:
+        return int(new_messages[-1]["seq"])
+    return stores.messages.seen_seq(thread_id) or await stores.messages.last_seq(thread_id)
+
+
 async def _with_latest_input(stores: Stores, run: Run) -> Run:
-    """Let the run read what came between the look at the thread and the lock.
+    """Let the run read what this gateway did not know of before it had the lock.
 
     Whoever posted it saw an idle thread. What comes from now on is refused: see
     ``withdraw_if_late``. Nobody works on the run yet, since nobody was told of it.

@@ -59,7 +59,8 @@ class MessageStore:
         if step.superseded:
             state["live"] = False
         if step.open:  # nothing was written into it yet
-            await self._append(_document(message, run.project_id))
+            first = all(each is step or not each.message_id for each in run.steps)
+            await self._append(_document(message, run.project_id), run.input_upto if first else None)
             return
         result = await self._messages.update_one({"_id": step.message_id}, {"$set": state})
         if result.matched_count == 0 and not step.superseded:
@@ -87,6 +88,10 @@ class MessageStore:
 
     async def last_seq(self, thread_id: str) -> int:
         return await self._numbered.last(thread_id)
+
+    def seen_seq(self, thread_id: str) -> int:
+        """Return the last one that this process has seen, without looking; the thread may have more."""
+        return self._numbered.seen(thread_id)
 
     async def has_user_message(self, thread_id: str) -> bool:
         """Looks through the thread until it finds one, which is nearly always the first message."""

@@ -28,9 +28,13 @@ class Numbered:
         if len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]
 
+    def seen(self, thread_id: str) -> int:
+        """Return the last number that was seen here; 0 if none was."""
+        return self._known.get(thread_id, 0)
+
     async def last(self, thread_id: str) -> int:
         """Return the highest number in the thread; 0 if it has no member."""
-        last = await self._last_from(thread_id, self._known.get(thread_id, 1))
+        last = await self._last_from(thread_id, self.seen(thread_id) or 1)
         if last == 0 and thread_id in self._known:
             del self._known[thread_id]
             last = await self._last_from(thread_id, 1)

@@ -24,6 +24,7 @@ from shared.failpoints import failpoint
 from shared.stores.database import Document
 from shared.stores.messages import message_object
 from shared.stores.page import PageQuery
+from shared.tasks import both
 
 
 def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
@@ -44,13 +45,14 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
         thread_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
     ) -> JSONResponse:
         body = await read_body(request, caller.version, CreateMessageV1, CreateMessage)
-        thread = await find_thread(stores, caller, thread_id)
+        thread, active = await both(find_thread(stores, caller, thread_id), stores.runs.active_id(thread_id))
         if caller.attempt.again and (
             made := await stores.messages.get(thread_id, caller.attempt.first_id("msg"))
         ):
             return answers.one(message_object(made), caller)
         await check_named(stores, caller, messages=[body])
-        await require_unlocked(stores, thread_id)
+        if active:
+            raise locked(thread_id, active)
         await attach(stores, caller, thread, [body])
         [message] = await add_messages(stores, caller, thread_id, [body])
         failpoint("gateway.message_stored")
@@ -67,11 +69,12 @@ def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
         paging: Paging,
         run_id: Annotated[str | None, Query(description="Only messages that this run made.")] = None,
     ) -> JSONResponse:
-        await find_thread(stores, caller, thread_id)
-        if run_id:
-            found, has_more = await _page_of_run(stores, thread_id, run_id, paging)
-        else:
-            found, has_more = await stores.messages.page(thread_id, paging)
+        _, (found, has_more) = await both(
+            find_thread(stores, caller, thread_id),
+            _page_of_run(stores, thread_id, run_id, paging)
+            if run_id
+            else stores.messages.page(thread_id, paging),
+        )
         return answers.many([message_object(each) for each in found], has_more, caller)
 
     @router.get("/{message_id}", response_model=MessageObject, openapi_extra=operation())
@@ -116,11 +119,6 @@ async def _page_of_run(
     if run is None or run.thread_id != thread_id:
         return [], False
     return await stores.messages.page_of_run(run, paging)
-
-
-async def require_unlocked(stores: Stores, thread_id: str) -> None:
-    if active := await stores.runs.active_id(thread_id):
-        raise locked(thread_id, active)
 
 
 async def withdraw_if_late(stores: Stores, message: Document) -> None:

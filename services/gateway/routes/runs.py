@@ -41,6 +41,7 @@ from shared.errors import InvalidRequest
 from shared.runs.model import Json, Run
 from shared.runs.views import run_view
 from shared.stores.database import Document
+from shared.tasks import both
 
 
 class RunRoutes:
@@ -60,11 +61,15 @@ class RunRoutes:
 
     async def create(self, request: Request, thread_id: str, caller: Caller) -> Response:
         body = await read_body(request, caller.version, CreateRunV1, CreateRun)
-        thread = await find_thread(self.stores, caller, thread_id)
         if made := await self._made_before(caller):
+            await find_thread(self.stores, caller, thread_id)
             return await self._answer_again(made, caller, stream=body.stream or False)
-        assistant = await find_assistant(self.stores, caller, body.assistant_id)
-        await require_idle(self.stores, thread_id)
+        thread, assistant = await both(
+            find_thread(self.stores, caller, thread_id),
+            find_assistant(self.stores, caller, body.assistant_id),
+        )
+        if body.messages():  # else storing the run shows whether there is another
+            await require_idle(self.stores, thread_id)
         await check_named(self.stores, caller, messages=body.messages())
         thread = await attach(self.stores, caller, thread, body.messages())
         settings = joined_instructions(
@@ -213,8 +218,9 @@ def _add_reading(router: APIRouter, routes: RunRoutes, door: Door) -> None:
     async def list_runs(
         thread_id: str, caller: Annotated[Caller, Depends(door)], paging: Paging
     ) -> JSONResponse:
-        await find_thread(stores, caller, thread_id)
-        runs, has_more = await stores.runs.page(thread_id, paging)
+        _, (runs, has_more) = await both(
+            find_thread(stores, caller, thread_id), stores.runs.page(thread_id, paging)
+        )
         return answers.many([run_view(run) for run in runs], has_more, caller)
 
     @router.get("/{thread_id}/runs/{run_id}", response_model=RunObject, openapi_extra=operation())
