@@ -74,6 +74,10 @@ def code(source: str) -> Call:
     return Call("code_interpreter", json.dumps({"code": source}))
 
 
+def search(*queries: str) -> Call:
+    return Call("file_search", json.dumps({"queries": queries}))
+
+
 def function(name: str, **arguments: object) -> Call:
     return Call(name, json.dumps(arguments))
 
@@ -123,6 +127,7 @@ def fail(status: int, message: str = "scripted failure", *, retry_after_s: float
     return Reply(status=status, message=message, retry_after_s=retry_after_s)
 
 
+HOSTED = ("code_interpreter", "file_search")
 NAMES = """\
 echo                 repeat the last message; the outputs after tool calls
 tool-code            run print(6 * 7), then echo the output
@@ -181,7 +186,7 @@ def _by_kind(kind: str, number: int | None, body: Json) -> Reply:
         return plain
     known = {
         "tool-code": call(code("print(6 * 7)"), say_first="I run it."),
-        "tool-functions": call(*(function(name) for name in tools if name != "code_interpreter")),
+        "tool-functions": call(*(function(name) for name in tools if name not in HOSTED)),
         "slow": Reply(deltas=tuple(f"word{i} " for i in range(number or 10)), delay_s=0.05),
         "fault-cut": replace(plain, cut_after=number or 0),
         "fault-badargs": call(Call(first, '{"code": "print(')),
@@ -208,7 +213,8 @@ def echo(body: Json) -> Reply:
 
 
 def _harmless(tool: str) -> Call:
-    return code("print(1)") if tool == "code_interpreter" else function(tool)
+    hosted = {"code_interpreter": code("print(1)"), "file_search": search("anything")}
+    return hosted.get(tool) or function(tool)
 
 
 def _has_outputs(body: Json) -> bool:

@@ -29,6 +29,7 @@ SENDS: dict[str, tuple[topics.Topic, ...]] = {
         topics.THREAD_EVENTS,
         topics.RUN_STREAM,
         topics.TOOL_REQUESTS_CODE,
+        topics.TOOL_REQUESTS_RETRIEVAL,
         topics.RUN_COMMANDS,
     ),
     "tool_code": (topics.TOOL_RESULTS, topics.RUN_STREAM),

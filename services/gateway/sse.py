@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import error_body
+from services.gateway.search_content import SearchContent
 from services.gateway.stream.streams import Stream
 from services.gateway.version import Version
 from services.gateway.wire.v1 import event_name, render
@@ -28,7 +29,8 @@ LOST = "The event stream was interrupted. The run goes on; retrieve it for its r
 class EventStream(StreamingResponse):
     """Follows ``run`` behind its event ``after``. A client that leaves does not stop the run.
 
-    ``first``: events that are none of the run's, like the thread made with it.
+    ``first``: events that are none of the run's, like the thread made with it. ``content``: what
+    search results are shown with.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class EventStream(StreamingResponse):
         *,
         after: int = 0,
         first: Iterable[tuple[str, Json]] = (),
+        content: SearchContent | None = None,
     ) -> None:
         self._stream = stream
-        chunks = _chunks(stream, run, version, after, first)
+        chunks = _chunks(stream, run, version, after, first, content)
         super().__init__(chunks, media_type="text/event-stream", headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,14 +73,23 @@ def _event(name: str, data: Json) -> bytes:
 
 
 async def _chunks(
-    stream: Stream, run: Run, version: Version, after: int, first: Iterable[tuple[str, Json]]
+    stream: Stream,
+    run: Run,
+    version: Version,
+    after: int,
+    first: Iterable[tuple[str, Json]],
+    content: SearchContent | None,
 ) -> AsyncIterator[bytes]:
     failpoint("gateway.stream_begun")
     for name, obj in first:
         yield encode(name, obj, version)
     try:
         async for named in stream.follow(run, after=after):
-            yield PING if named is None else encode(*named, version)
+            if named is None:
+                yield PING
+                continue
+            name, obj = named
+            yield encode(name, await content.streamed(obj) if content else obj, version)
             failpoint("gateway.stream_event")
     except ServiceError as error:
         log.warning("an event stream ends early", exc_info=error, extra={"run_id": run.id})

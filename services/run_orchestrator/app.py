@@ -17,8 +17,11 @@ from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers, build_router
 from services.run_orchestrator.ledger import Ledger
 from services.run_orchestrator.model import Model
+from services.run_orchestrator.passages import FoundPassages
 from services.run_orchestrator.pictures import Pictures
+from services.run_orchestrator.searchable import RunStores
 from services.run_orchestrator.settings import Settings
+from services.run_orchestrator.surroundings import Surroundings
 from services.run_orchestrator.sweeper import Sweeper
 from services.run_orchestrator.turn import Turn
 from services.run_orchestrator.turns import Turns
@@ -35,6 +38,9 @@ from shared.stores.database import PyMongoError, connect
 from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
+from shared.stores.search_results import SearchResultStore
+from shared.stores.vector_store_files import VectorStoreFiles
+from shared.stores.vector_stores import VectorStores
 from shared.tasks import in_background, until_done
 from shared.topics import DAY_S
 
@@ -49,6 +55,11 @@ class Orchestrator:
         self._brokers = BrokerStore(self._db)
         self._storage = storage_for(settings, self._db)
         self._library = Library(FileStore(self._db), self._storage)
+        self._surroundings = Surroundings(
+            RunFiles(self._library.store),
+            RunStores(VectorStores(self._db), VectorStoreFiles(self._db), wait_s=settings.ingest_wait_s),
+            FoundPassages(SearchResultStore(self._db)),
+        )
         self._publisher = Publisher(settings, client_id="run-orchestrator")
         self._watch = BrokerWatch(settings, self._publisher, self._on_new_broker)
         self._model = Model(settings)
@@ -149,8 +160,9 @@ class Orchestrator:
             self._messages,
             self._publisher,
             self._follow_up,
-            RunFiles(self._library.store),
+            self._surroundings,
             Pictures(self._library),
+            aside=self._turns.aside,
             tries=self._settings.model_tries,
         )
 

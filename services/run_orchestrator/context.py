@@ -5,8 +5,7 @@ import json
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 
-from services.run_orchestrator.prompt import build_prompt, completion_budget
-from shared.files.for_code import CodeFile
+from services.run_orchestrator.prompt import BARE, Beside, build_prompt, completion_budget
 from shared.runs.model import Run
 from shared.stores.database import Document
 from shared.tokenizer import count_tokens, most_tokens
@@ -30,7 +29,7 @@ class Room:
     strict: bool
 
 
-async def room_for(run: Run, window: int, files: Sequence[CodeFile] = ()) -> Room:
+async def room_for(run: Run, window: int, beside: Beside = BARE) -> Room:
     """Return what the instructions, the tools and the run's own turns leave."""
     reply = completion_budget(run)
     kept_free = min(REPLY_TOKENS if reply is None else reply, window // REPLY_SHARE)
@@ -38,7 +37,7 @@ async def room_for(run: Run, window: int, files: Sequence[CodeFile] = ()) -> Roo
     if run.settings.max_prompt_tokens is not None:
         left = run.settings.max_prompt_tokens - run.used.prompt_tokens
         tokens, strict = min(tokens, left), left <= tokens
-    fixed = json.dumps(build_prompt(run, [], files), ensure_ascii=False)
+    fixed = json.dumps(build_prompt(run, [], beside), ensure_ascii=False)
     used = most_tokens(fixed)
     if used > tokens // 2:  # else the bound is good enough
         used = await asyncio.to_thread(count_tokens, fixed)

@@ -2,19 +2,24 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.run_orchestrator.annotated import AnnotatedText, Shown
 from services.run_orchestrator.code_argument import CodeArgument
+from services.run_orchestrator.file_search import FILE_SEARCH, new_call, ranking
 from services.run_orchestrator.frames import Deltas, call_delta, image_delta, message_delta
 from services.run_orchestrator.ledger import Ledger
+from services.run_orchestrator.passages import next_place
 from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions, words_of
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
-from services.run_orchestrator.shown import known_files, links, new_images
+from services.run_orchestrator.shown import known_files, new_images
 from shared.ids import derived_id
 from shared.runs import facts as f
-from shared.runs.model import Json, ToolCall, Usage
+from shared.runs.model import Json, Run, ToolCall, Usage
 from shared.tokenizer import about_tokens
 
+HOSTED = (CODE_INTERPRETER, FILE_SEARCH)
 INCOMPLETE = {"length": "max_completion_tokens", "content_filter": "content_filter"}
 
 
@@ -23,10 +28,12 @@ class CallDraft:
     id: str
     name: str
     arguments: str = ""
-    code: CodeArgument | None = None  # for the hosted tool
+    code: CodeArgument | None = None  # for code_interpreter
 
-    def call(self) -> ToolCall:
+    def call(self, run: Run, place: int) -> ToolCall:
         """Raises FaultyReply."""
+        if self.name == FILE_SEARCH:
+            return new_call(run, self.id, self.arguments, place)
         if self.code is not None:
             return ToolCall(id=self.id, type="code_interpreter", name=self.name, input=self.code.finish())
         arguments = self.arguments or "{}"
@@ -44,23 +51,28 @@ class Draft:
     ledger: Ledger
     deltas: Deltas
     prompt: Prompt
-    text: str = ""
+    sources: Mapping[str, Json] | None = None  # of the markers that the model knows; None: it knows none
+    text: AnnotatedText = field(init=False)
+    began: bool = False  # the message is there
     images: tuple[Json, ...] = ()  # of the code before this message
     calls: dict[int, CallDraft] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.text = AnnotatedText(self.sources, known_files(self.ledger.run))
+
     @property
     def content(self) -> tuple[Json, ...]:
-        if not self.text:
+        if not self.text.value:
             return ()
-        annotations = links(self.text, known_files(self.ledger.run))
-        return (*self.images, {"type": "text", "text": {"value": self.text, "annotations": annotations}})
+        value = {"value": self.text.value, "annotations": self.text.annotations}
+        return (*self.images, {"type": "text", "text": value})
 
     @property
     def usage(self) -> Usage:
         """An estimate, for a reply that nobody counted: broken off, or from a server that does not count."""
-        if not self.text and not self.calls:
+        if not self.text.value and not self.calls:
             return Usage()
-        written = self.text + "".join(call.arguments for call in self.calls.values())
+        written = self.text.value + "".join(call.arguments for call in self.calls.values())
         asked = words_of(self.prompt)
         return Usage(prompt_tokens=about_tokens(asked), completion_tokens=about_tokens(written))
 
@@ -76,27 +88,34 @@ class Draft:
     async def _take_text(self, value: str) -> None:
         if self.calls:
             return  # text behind a call belongs nowhere in the API's order of steps
-        if self.text:
-            self.text += value
-        else:
-            images = new_images(self.ledger.run)
-            run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, time.time()))
-            assert run.step is not None, "MessageStarted opens a step"
-            self.images, self.text = images, value  # before a stream sees any of it
-            await self.deltas.begin(run, message_delta(run.step, index=len(images)))
-            for index, image in enumerate(images):
-                await self.deltas.send(*image_delta(run.step, index, image))
-        await self.deltas.add(value)
+        await self._show(self.text.feed(value))
+
+    async def _show(self, pieces: Sequence[Shown]) -> None:
+        if pieces and not self.began:
+            await self._begin_message()
+        for piece in pieces:
+            await self.deltas.add(*piece)
+
+    async def _begin_message(self) -> None:
+        self.images = new_images(self.ledger.run)
+        run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, time.time()))
+        assert run.step is not None, "MessageStarted opens a step"
+        self.began = True
+        await self.deltas.begin(run, message_delta(run.step, index=len(self.images)))
+        for index, image in enumerate(self.images):
+            await self.deltas.send(*image_delta(run.step, index, image))
 
     async def _take_call(self, piece: CallPiece) -> None:
         if not self.calls:
+            await self._show(self.text.finish())
             await self.deltas.flush()
             await self.ledger.save(f.CallsStarted(self.ledger.epoch, time.time(), self.content))
         if piece.index not in self.calls:
             await self._begin_call(piece)
         call = self.calls[piece.index]
         call.arguments += piece.arguments
-        await self.deltas.add(call.code.feed(piece.arguments) if call.code else piece.arguments)
+        if call.name != FILE_SEARCH:  # whose queries the API does not show
+            await self.deltas.add(call.code.feed(piece.arguments) if call.code else piece.arguments)
 
     async def _begin_call(self, piece: CallPiece) -> None:
         run = self.ledger.run
@@ -104,25 +123,30 @@ class Draft:
             raise FaultyReply(f"the model called {piece.name!r}, which it was not offered")
         assert run.step is not None, "CallsStarted opens a step"
         index = len(self.calls)
-        hosted = piece.name == CODE_INTERPRETER
-        call = CallDraft(
-            derived_id("call", run.step.id, index), piece.name, code=CodeArgument() if hosted else None
-        )
+        code = CodeArgument() if piece.name == CODE_INTERPRETER else None
+        call = CallDraft(derived_id("call", run.step.id, index), piece.name, code=code)
         self.calls[piece.index] = call
-        kind = CODE_INTERPRETER if hosted else "function"
-        await self.deltas.begin(run, call_delta(run.step, index, call.id, call.name, kind))
+        kind = piece.name if piece.name in HOSTED else "function"
+        wrap = call_delta(run.step, index, call.id, call.name, kind, ranking(run).model_dump())
+        await self.deltas.begin(run, wrap)
         await self.deltas.add("")
         await self.deltas.flush()  # alone: SDK helpers take it for the begin, not for code
 
     async def _take_end(self, end: End) -> None:
+        if not self.calls:
+            await self._show(self.text.finish())
         await self.deltas.flush()
         now, epoch = time.time(), self.ledger.epoch
         usage = end.usage or self.usage
         reason = INCOMPLETE.get(end.reason)
         if self.calls and not reason:
-            calls = tuple(draft.call() for draft in self.calls.values())
-            await self.ledger.save(f.CallsMade(epoch, now, calls, usage))
-        elif self.text or reason:
+            await self.ledger.save(f.CallsMade(epoch, now, self._made_calls(), usage))
+        elif self.text.value or reason:
             await self.ledger.save(f.Answered(epoch, now, self.content, usage, reason))
         else:
             raise FaultyReply("the reply is empty")
+
+    def _made_calls(self) -> tuple[ToolCall, ...]:
+        run = self.ledger.run
+        place = next_place(run, self.sources or {})
+        return tuple(draft.call(run, place + index) for index, draft in enumerate(self.calls.values()))

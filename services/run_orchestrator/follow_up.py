@@ -2,20 +2,21 @@
 
 import time
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from services.run_orchestrator.call_token import call_token
+from services.run_orchestrator.file_search import search_requested
 from services.run_orchestrator.files import code_file_ids
 from shared import metrics
-from shared.events import CodeRequested
+from shared.events import CodeRequested, RunCommand
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.facts import Settled
-from shared.runs.model import Run
+from shared.runs.model import Run, ToolCall
 from shared.runs.rules import advance
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
-from shared.topics import TOOL_REQUESTS_CODE
+from shared.topics import TOOL_REQUESTS_CODE, TOOL_REQUESTS_RETRIEVAL, Topic
 
 
 class FollowUp:
@@ -35,6 +36,11 @@ class FollowUp:
             await self._runs.mark_published(run)
         elif run.phase == "ending":
             return await self.settle(run)
+        elif run.phase == "runnable":  # whoever has room goes on
+            command = RunCommand(
+                run_id=run.id, thread_id=run.thread_id, reason="handed_over", published=run.published
+            )
+            await self._publisher.command(command)
         return run
 
     async def request_tools(self, run: Run) -> None:
@@ -42,22 +48,30 @@ class FollowUp:
         for index, call in enumerate(run.step.calls if run.step else ()):
             if call.type == "function" or call.id not in awaited:
                 continue
-            request = CodeRequested(
-                call_id=call.id,
-                run_id=run.id,
-                thread_id=run.thread_id,
-                project_id=run.project_id,
-                code=call.input,
-                token=call_token(self._call_secret, run.project_id, run.id, call.id),
-                deadline=float(run.expires_at),
-                files=code_file_ids(run),
-                step_id=run.step.id if run.step else "",
-                index=index,
-                slots=run.slots,
-            )
+            topic, key, request = self._request(run, call, index)
             failpoint("orchestrator.request_unsent")
-            await self._publisher.request(TOOL_REQUESTS_CODE, run.thread_id, request)
+            await self._publisher.request(topic, key, request)
             failpoint("orchestrator.request_sent")
+
+    def _request(self, run: Run, call: ToolCall, index: int) -> tuple[Topic, str, BaseModel]:
+        """What to send where, and the key to send it under."""
+        token = call_token(self._call_secret, run.project_id, run.id, call.id)
+        if call.type == "file_search":
+            return TOOL_REQUESTS_RETRIEVAL, call.id, search_requested(run, call, token)
+        request = CodeRequested(
+            call_id=call.id,
+            run_id=run.id,
+            thread_id=run.thread_id,
+            project_id=run.project_id,
+            code=call.input,
+            token=token,
+            deadline=float(run.expires_at),
+            files=code_file_ids(run),
+            step_id=run.step.id if run.step else "",
+            index=index,
+            slots=run.slots,
+        )
+        return TOOL_REQUESTS_CODE, run.thread_id, request
 
     async def settle(self, run: Run) -> Run:
         """End a run whose end is decided."""

@@ -1,7 +1,7 @@
 """Deltas on their way to the streams that watch a run, merged where they come fast."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shared.publisher import Publisher
 from shared.runs.model import Json, Run, Step
@@ -9,7 +9,8 @@ from shared.runs.model import Json, Run, Step
 MERGE_S = 0.02
 MERGE_CHARACTERS = 1024
 
-Wrap = Callable[[str, bool], tuple[str, Json]]  # (text, is the first) -> (event, object)
+# (text, is the first, its annotations) -> (event, object)
+Wrap = Callable[[str, bool, Sequence[Json]], tuple[str, Json]]
 
 
 class Deltas:
@@ -44,8 +45,14 @@ class Deltas:
             if self._run is not None:
                 await self._send(self._run, event, data)
 
-    async def add(self, text: str) -> None:
+    async def add(self, text: str, annotations: Sequence[Json] = ()) -> None:
+        """Text with annotations goes by itself, as the annotations' places are told with it."""
         if self._run is None:
+            return
+        if annotations:
+            await self.flush()
+            async with self._lock:
+                await self._send_text(text, annotations)
             return
         self._pending.append(text)
         wait_s = self._last_s + MERGE_S - asyncio.get_running_loop().time()
@@ -56,13 +63,17 @@ class Deltas:
 
     async def flush(self) -> None:
         async with self._lock:
-            if self._run is None or self._wrap is None or not self._pending:
-                return
-            text, self._pending = "".join(self._pending), []
-            event, data = self._wrap(text, self._first)
-            self._first = False
-            self._last_s = asyncio.get_running_loop().time()
-            await self._send(self._run, event, data)
+            if self._pending:
+                text, self._pending = "".join(self._pending), []
+                await self._send_text(text)
+
+    async def _send_text(self, text: str, annotations: Sequence[Json] = ()) -> None:
+        if self._run is None or self._wrap is None:
+            return
+        event, data = self._wrap(text, self._first, annotations)
+        self._first = False
+        self._last_s = asyncio.get_running_loop().time()
+        await self._send(self._run, event, data)
 
     async def _send(self, run: Run, event: str, data: Json) -> None:
         if self._seq != len(run.events):
@@ -92,8 +103,9 @@ def image_delta(step: Step, index: int, image: Json) -> tuple[str, Json]:
 def message_delta(step: Step, index: int = 0) -> Wrap:
     """``index`` is the place of the text among the parts of the message."""
 
-    def wrap(text: str, first: bool) -> tuple[str, Json]:
-        value: Json = {"value": text, "annotations": []} if first else {"value": text}
+    def wrap(text: str, first: bool, annotations: Sequence[Json]) -> tuple[str, Json]:
+        told = {"annotations": list(annotations)} if first or annotations else {}
+        value: Json = {"value": text, **told}
         content = [{"index": index, "type": "text", "text": value}]
         data = {"id": step.message_id, "object": "thread.message.delta", "delta": {"content": content}}
         return "thread.message.delta", data
@@ -101,12 +113,16 @@ def message_delta(step: Step, index: int = 0) -> Wrap:
     return wrap
 
 
-def call_delta(step: Step, index: int, call_id: str, name: str, kind: str) -> Wrap:
-    """The id and the name go out once: readers add strings up."""
+def call_delta(
+    step: Step, index: int, call_id: str, name: str, kind: str, ranking: Json | None = None
+) -> Wrap:
+    """The id and the name go out once: readers add strings up. ``ranking`` is a search's."""
 
-    def wrap(text: str, first: bool) -> tuple[str, Json]:
+    def wrap(text: str, first: bool, annotations: Sequence[Json]) -> tuple[str, Json]:
         detail: Json
-        if kind == "code_interpreter":
+        if kind == "file_search":
+            detail = {"ranking_options": ranking, "results": []} if first else {}
+        elif kind == "code_interpreter":
             detail = {"input": text, "outputs": []} if first else {"input": text}
         else:
             detail = {"name": name, "arguments": text, "output": None} if first else {"arguments": text}

@@ -67,7 +67,9 @@ class Handlers:
                     "refused a tool result", extra={"reason": "unknown run" if run is None else "token"}
                 )
                 return
-            answered = ToolAnswered(result.call_id, result.output, time.time(), result.outputs, result.files)
+            answered = ToolAnswered(
+                result.call_id, result.output, time.time(), result.outputs, result.files, result.results
+            )
             after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
             failpoint("orchestrator.result_saved")
             metrics.TOOL_RESULTS.labels("accepted" if taken else "repeated").inc()

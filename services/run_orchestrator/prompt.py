@@ -3,11 +3,14 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from services.run_orchestrator.file_search import FILE_SEARCH, SEARCH_TOOL
+from services.run_orchestrator.passages import GONE, NOTHING, Passages
 from shared.files.for_code import FOLDER, CodeFile
-from shared.runs.model import Json, Run, Step
+from shared.runs.model import Json, Run, Step, ToolCall
 from shared.stores.database import Document
 
 CODE_INTERPRETER = "code_interpreter"
@@ -36,15 +39,30 @@ CODE_TOOL = {
 }
 
 
-def build_prompt(run: Run, thread: Sequence[Document], files: Sequence[CodeFile] = ()) -> Prompt:
+@dataclass(frozen=True)
+class Beside:
+    """What a prompt holds beside the thread's messages.
+
+    ``files`` are the code's; ``searchable`` says in words what there is to search.
+    """
+
+    files: Sequence[CodeFile] = ()
+    searchable: str = ""
+    passages: Passages = field(default_factory=Passages)
+
+
+BARE = Beside()
+
+
+def build_prompt(run: Run, thread: Sequence[Document], beside: Beside = BARE) -> Prompt:
     """Build the request for the run's next model turn from the messages of its ``thread``."""
     settings = run.settings
     messages: list[Json] = []
-    told = [settings.instructions, _files(files)]
+    told = [settings.instructions, _files(beside.files), beside.searchable]
     if any(told):
         messages.append({"role": "system", "content": "\n\n".join(filter(None, told))})
     messages += [_said(message) for message in thread]
-    messages += _done(run.steps)
+    messages += _done(run.steps, beside.passages)
     prompt: Prompt = {"messages": messages}
     optional = {
         "temperature": settings.temperature,
@@ -90,6 +108,8 @@ def _tools(run: Run) -> Prompt:
     for tool in run.settings.tools:
         if tool["type"] == CODE_INTERPRETER:
             tools.append(CODE_TOOL)
+        elif tool["type"] == FILE_SEARCH:
+            tools.append(SEARCH_TOOL)
         elif tool["type"] == "function":
             function = {name: value for name, value in tool["function"].items() if value not in (None, False)}
             tools.append({"type": "function", "function": function})
@@ -107,8 +127,8 @@ def _choice(run: Run) -> Any:
     if run.turn > 1 and choice != "none":
         return "auto"
     if isinstance(choice, dict) and choice["type"] != "function":
-        hosted = choice["type"] == CODE_INTERPRETER
-        return {"type": "function", "function": {"name": CODE_INTERPRETER}} if hosted else "auto"
+        offered = any(tool["type"] == choice["type"] for tool in run.settings.tools)
+        return {"type": "function", "function": {"name": choice["type"]}} if offered else "auto"
     return choice
 
 
@@ -129,7 +149,7 @@ def _content(role: str, parts: Iterable[Json]) -> str | list[Json]:
     return kept
 
 
-def _done(steps: Sequence[Step]) -> list[Json]:
+def _done(steps: Sequence[Step], passages: Passages) -> list[Json]:
     """Each finished turn of the run as the assistant's message with its calls, and their outputs."""
     messages: list[Json] = []
     kept = [step for step in steps if not step.superseded]
@@ -140,16 +160,27 @@ def _done(steps: Sequence[Step]) -> list[Json]:
             if step.content:
                 said["content"] = _content("assistant", step.content)
             for call in step.calls:
-                function = {"name": call.name, "arguments": call.input}
-                if call.type == CODE_INTERPRETER:
-                    function["arguments"] = _code_arguments(call.input)
+                function = {"name": call.name, "arguments": _arguments(call)}
                 said.setdefault("tool_calls", []).append(
                     {"id": call.id, "type": "function", "function": function}
                 )
-                outputs.append({"role": "tool", "tool_call_id": call.id, "content": call.output or ""})
+                outputs.append({"role": "tool", "tool_call_id": call.id, "content": _output(call, passages)})
         messages += [said, *outputs]
     return messages
 
 
-def _code_arguments(code: str) -> str:
-    return json.dumps({"code": code}, ensure_ascii=False)
+def _arguments(call: ToolCall) -> str:
+    """As the model wrote them, or would have."""
+    if call.type == CODE_INTERPRETER:
+        return json.dumps({"code": call.input}, ensure_ascii=False)
+    if call.type == FILE_SEARCH:
+        return json.dumps({"queries": json.loads(call.input)}, ensure_ascii=False)
+    return call.input
+
+
+def _output(call: ToolCall, passages: Passages) -> str:
+    if call.type != FILE_SEARCH:
+        return call.output or ""
+    if call.results:
+        return passages.told.get(call.id, GONE)
+    return call.output or NOTHING

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import Field, HttpUrl, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, model_validator
 
 from shared.files.settings import FileSettings
 
@@ -29,6 +29,8 @@ class Settings(FileSettings):
     model_windows: dict[str, PositiveInt] = Field(default_factory=lambda: dict(WINDOWS))
     model_silence_s: PositiveFloat = 120.0  # a model that sends nothing for this long is given up
     model_tries: PositiveInt = 4  # of one turn, while the replies are faulty or refused
+
+    ingest_wait_s: NonNegativeFloat = 60.0  # at most: for files that its vector stores still take in
 
     concurrent_turns: PositiveInt = 64  # model turns in flight in one process
     lease_s: PositiveFloat = 15.0  # an owner silent for this long loses its run

@@ -3,22 +3,22 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 
 from services.run_orchestrator.context import PromptBudgetUsedUp, keep_first, room_for, select
 from services.run_orchestrator.draft import Draft
-from services.run_orchestrator.files import RunFiles
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.frames import Deltas
 from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
 from services.run_orchestrator.model import Model
 from services.run_orchestrator.pictures import Pictures
-from services.run_orchestrator.prompt import build_prompt, completion_budget
+from services.run_orchestrator.prompt import Beside, build_prompt, completion_budget
 from services.run_orchestrator.replies import ModelTrouble
+from services.run_orchestrator.searchable import StoreExpired
+from services.run_orchestrator.surroundings import Surroundings, sources_of
 from shared.backoff import backoff_s
 from shared.failpoints import failpoint
-from shared.files.for_code import CodeFile
 from shared.publisher import Publisher
 from shared.runs import facts as f
 from shared.runs.model import Run, Usage
@@ -42,17 +42,19 @@ class Turn:
         messages: MessageStore,
         publisher: Publisher,
         follow_up: FollowUp,
-        files: RunFiles,
+        surroundings: Surroundings,
         pictures: Pictures,
         *,
+        aside: Callable[[], AbstractAsyncContextManager[None]],
         tries: int,
     ) -> None:
         self._ledger = ledger
         self._model = model
         self._messages = messages
         self._follow_up = follow_up
-        self._files = files
+        self._surroundings = surroundings
         self._pictures = pictures
+        self._aside = aside
         self._tries = tries
         self._deltas = Deltas(publisher)
         self._draft = Draft(ledger, self._deltas, {})
@@ -63,7 +65,7 @@ class Turn:
         try:
             async with asyncio.timeout(max(run.expires_at - time.time(), 0.0)):
                 await self._converse()
-        except (Fenced, Cancelled, TimeoutError, ModelTrouble, PyMongoError) as error:
+        except (Fenced, Cancelled, TimeoutError, ModelTrouble, StoreExpired, PyMongoError) as error:
             await self._end_early(error)
         except Exception as error:
             log.exception("a model turn failed")
@@ -87,19 +89,22 @@ class Turn:
 
         Raises:
             ModelTrouble: there is none.
+            StoreExpired: a vector store of the run is gone.
         """
         run = self._ledger.run
         if completion_budget(run) == 0:
             await self._conclude(self._out_of("max_completion_tokens"))
             return
         failpoint("orchestrator.turn_begun")
-        files = await self._files.for_code(run)
+        await self._surroundings.stores.ready(run, self._aside)
+        beside = await self._surroundings.of(run, self._model.window(run.settings.model))
         try:
-            thread = await self._pictures.put_into(run, await self._thread(run, files))
+            thread = await self._pictures.put_into(run, await self._thread(run, beside))
         except PromptBudgetUsedUp:
             await self._conclude(self._out_of("max_prompt_tokens"))
             return
-        self._draft.prompt = build_prompt(run, thread, files)
+        prompt, sources = build_prompt(run, thread, beside), sources_of(run, thread, beside)
+        self._draft = Draft(self._ledger, self._deltas, prompt, sources)
         for failures in range(1, self._tries + 1):
             try:
                 failpoint("orchestrator.model_asked")
@@ -116,9 +121,9 @@ class Turn:
                 await self._follow_up.after(self._ledger.run)
                 return
 
-    async def _thread(self, run: Run, files: Sequence[CodeFile]) -> list[Document]:
+    async def _thread(self, run: Run, beside: Beside) -> list[Document]:
         """The messages that fit. Raises PromptBudgetUsedUp."""
-        room = await room_for(run, self._model.window(run.settings.model), files)
+        room = await room_for(run, self._model.window(run.settings.model), beside)
         strategy = run.settings.truncation_strategy
         async with aclosing(self._messages.newest(run.thread_id, upto=run.input_upto)) as newest:
             kept = await select(newest, room, strategy.get("last_messages"))
@@ -135,7 +140,7 @@ class Turn:
         await self._deltas.flush()
         await self._ledger.save(f.Restarted(self._ledger.epoch, time.time()))
         failpoint("orchestrator.asking_again")
-        self._draft = Draft(self._ledger, self._deltas, self._draft.prompt)
+        self._draft = Draft(self._ledger, self._deltas, self._draft.prompt, self._draft.sources)
         await asyncio.sleep(wait_s)
 
     async def _end_early(self, error: Exception) -> None:
@@ -152,6 +157,8 @@ class Turn:
                 log.warning("the model gave no usable reply", extra={"reason": str(error)})
                 text = SORRY if error.code == "server_error" and error.passing else str(error)
                 await self._conclude(f.Failed(epoch, now, error.code, text, *written))
+            case StoreExpired():
+                await self._conclude(f.Failed(epoch, now, "invalid_prompt", str(error)))
             case PyMongoError():
                 log.error("the store does not answer; the run goes on after its lease", exc_info=error)
             case _:

@@ -45,13 +45,14 @@ class Turns:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._reasons: dict[str, str] = {}
         self._reserved = 0
+        self._waiting = 0  # of the tasks: they wait for something else than a model
         self._room = asyncio.Event()
         self._room.set()  # while not full
         self._draining = False
 
     @property
     def full(self) -> bool:
-        return self._draining or len(self._tasks) + self._reserved >= self._most
+        return self._draining or len(self._tasks) - self._waiting + self._reserved >= self._most
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -66,15 +67,29 @@ class Turns:
             self._reserved -= 1
             self._look_for_room()
 
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Leave a turn's place to others during the block, and wait for one behind it."""
+        self._waiting += 1
+        self._look_for_room()
+        try:
+            yield
+            while self.full:
+                await self._room.wait()
+        finally:
+            self._waiting -= 1
+            self._look_for_room()
+
     def claim(self, run: Run) -> Run:
         """Return the run claimed for this process; unchanged if it is not to be had. Not saved yet."""
         return advance(run, Claimed(self.owner, time.time(), self._lease_s))
 
     def start(self, run: Run) -> None:
-        """Work on ``run``, which this process has claimed and saved."""
+        """Work on ``run``, which this process has claimed and saved.
+
+        The task of its last turn may not have ended yet: a tool can be fast.
+        """
         assert run.owner == self.owner, "only a claimed run is worked on"
-        if run.id in self._tasks:
-            return
         task = asyncio.create_task(self._work(run), name=run.id)
         self._tasks[run.id] = task
         self._look_for_room()
@@ -123,9 +138,10 @@ class Turns:
             except PyMongoError as error:
                 log.error("the store does not answer; the run goes on after its lease", exc_info=error)
             finally:
-                self._tasks.pop(run.id, None)
-                self._reasons.pop(run.id, None)
-                self._look_for_room()
+                if self._tasks.get(run.id) is asyncio.current_task():
+                    del self._tasks[run.id]
+                    self._reasons.pop(run.id, None)
+                    self._look_for_room()
 
     async def _let_go(self, turn: Turn, run: Run) -> None:
         if self._reasons.get(run.id) == STOP:

@@ -97,6 +97,7 @@ class ToolAnswered:
     now: float
     outputs: tuple[Json, ...] = ()
     files: tuple[Json, ...] = ()
+    results: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True)

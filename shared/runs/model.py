@@ -50,16 +50,24 @@ class LastError(Frozen):
     message: str
 
 
+class Ranking(Frozen):
+    ranker: str = "default_2024_08_21"
+    score_threshold: float = 0.0
+
+
 class ToolCall(Frozen):
     """One call of one tool. ``output`` is None while it is awaited; the first answer stays."""
 
     id: str
-    type: Literal["code_interpreter", "function"]
-    name: str  # the function's name; ``code_interpreter`` for the hosted tool
-    input: str  # the code, or the function's arguments as JSON text
+    type: Literal["code_interpreter", "file_search", "function"]
+    name: str  # the function's name; that of its type for a hosted tool
+    input: str  # the code, the function's arguments as JSON text, or the queries as a JSON list
     output: str | None = None  # what the model is told
     outputs: tuple[Json, ...] = ()  # code interpreter: what the API shows, logs and images
     files: tuple[Json, ...] = ()  # code interpreter: what there is to link to, ``path`` and ``file_id``
+    ranking: Ranking = Ranking()  # file search: how results are ranked
+    place: int = 0  # file search: n of its markers 【n:m†file】, which no other call of the thread has
+    results: tuple[Json, ...] = ()  # file search: ``file_id``, ``file_name``, ``score``; texts are elsewhere
 
 
 class Step(Frozen):
@@ -140,6 +148,7 @@ class Settings(Frozen):
     response_format: Any = "auto"
     tool_choice: Any = "auto"
     parallel_tool_calls: bool = True
+    awaited_stores: tuple[str, ...] = ()  # vector stores whose files the run waits for, if they are taken in
 
 
 class Run(Frozen):

@@ -127,12 +127,8 @@ def _tool_answered(run: Run, fact: f.ToolAnswered) -> Run:
     if run.phase != "tools" or fact.call_id not in hosted:
         return run
     assert run.step is not None, "an awaited call has a step"
-    calls = tuple(
-        call.evolve(output=fact.output, outputs=fact.outputs, files=fact.files)
-        if call.id == fact.call_id
-        else call
-        for call in run.step.calls
-    )
+    answer = {"output": fact.output, "outputs": fact.outputs, "files": fact.files, "results": fact.results}
+    calls = tuple(call.evolve(**answer) if call.id == fact.call_id else call for call in run.step.calls)
     return _await_calls(change_step(run, calls=calls), fact.now)
 
 

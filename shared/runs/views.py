@@ -143,8 +143,18 @@ def call_view(call: ToolCall) -> Json:
     if call.type == "function":
         function = {"name": call.name, "arguments": call.input, "output": call.output}
         return {"id": call.id, "type": "function", "function": function}
+    if call.type == "file_search":
+        found = [result_view(each) for each in call.results]
+        search = {"ranking_options": call.ranking.model_dump(), "results": found}
+        return {"id": call.id, "type": "file_search", "file_search": search}
     interpreter = {"input": call.input, "outputs": list(call.outputs)}
     return {"id": call.id, "type": "code_interpreter", "code_interpreter": interpreter}
+
+
+def result_view(result: Json) -> Json:
+    """A hit of a search; its text is shown only to those who ask for it."""
+    shown = {name: result[name] for name in ("file_id", "file_name", "score")}
+    return shown | {"attributes": result.get("attributes") or {}}
 
 
 def usage_view(usage: Usage) -> dict[str, Any]:

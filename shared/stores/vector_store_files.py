@@ -88,6 +88,16 @@ class VectorStoreFiles:
         )
         return page.documents, page.has_more
 
+    async def some(self, vector_store_id: str, limit: int) -> list[Document]:
+        """Return up to ``limit`` of its files, in no order that is promised."""
+        found = self._files.find({"vector_store_id": vector_store_id, "live": True})
+        return await found.limit(limit).to_list(limit)
+
+    async def has(self, vector_store_id: str, status: FileStatus) -> bool:
+        """Whether a file of the store has that ``status``."""
+        query = {"vector_store_id": vector_store_id, "live": True, "status": status}
+        return await self._files.find_one(query, {"_id": True}) is not None
+
     async def totals(self, vector_store_id: str) -> Totals:
         return await self._totals({"vector_store_id": vector_store_id, "live": True})
 

@@ -51,6 +51,8 @@ async def of_vector_store_files(db: Database) -> Called:
             await called.page("vs", query, status=status)
             await called.page("vs", query, batch_id="b2", status=status)
     await called.get("vs", "2")
+    assert await called.some("vs", 2)
+    assert await called.has("vs", "in_progress")
     await called.totals("vs")
     await called.totals_of_batch("b2")
     await called.set_attributes("vs", "2", {"a": 1})

@@ -37,7 +37,6 @@ ONLY_ONE_USER: dict[str, str] = {
     "shared.stores.vector_stores": "tool_retrieval searches them",
     "shared.tokenizer": "tool_retrieval cuts files by tokens",
     "shared.files.parsed": "tool_retrieval writes it, the gateway shows it",
-    "shared.stores.search_results": "tool_retrieval writes it, the gateway and the runs read it",
 }
 
 

@@ -26,6 +26,7 @@ from tests.threads import messages_of
 
 SECRET = SecretStr("secret of the tests")
 CODE_INTERPRETER: m.Json = {"type": "code_interpreter"}
+FILE_SEARCH: m.Json = {"type": "file_search", "file_search": {"ranking_options": {"score_threshold": 0.0}}}
 
 
 def orchestrator_settings(kafka: str, mongo: str, db: Database, model: ModelServer, **more: Any) -> Settings:
@@ -78,8 +79,8 @@ class Client:
     async def create_run(
         self, *, model: str = "any", tools: tuple[m.Json, ...] = (), ring: bool = True, **settings: Any
     ) -> m.Run:
-        """A run on a new thread with one message."""
-        now, thread_id = time.time(), new_id("thread")
+        """A run on a new thread, or on that of ``thread_id``, with one more message."""
+        now, thread_id = time.time(), settings.pop("thread_id", None) or new_id("thread")
         await self.say(thread_id, "Hello")
         expires_at = int(now) + settings.pop("life_s", 600)
         run = m.Run(
@@ -90,7 +91,7 @@ class Client:
             created_at=int(now),
             expires_at=expires_at,
             settings=m.Settings(model=model, tools=tools, **settings),
-            input_upto=1,
+            input_upto=await self.messages.last_seq(thread_id),
         )
         run = await self.runs.add(created(run, now))
         if ring:

@@ -2,7 +2,7 @@
 
 from services.gateway.stream.frames import Arrived
 from shared.runs import facts as f
-from shared.runs.model import Json, Run, Settings, ToolCall, Usage
+from shared.runs.model import Json, Ranking, Run, Settings, ToolCall, Usage
 from shared.runs.rules import advance, created
 from shared.runs.views import WITHDRAWN, Named, at_event
 
@@ -79,6 +79,10 @@ class History:
         """The owner opens a step of ``calls`` and streams their inputs in ``pieces``."""
         self.happens(f.CallsStarted(self.run.epoch, self.now))
         for index, call in enumerate(calls):
+            if call.type == "file_search":  # of which nothing is streamed while the model writes
+                search = {"ranking_options": call.ranking.model_dump(), "results": []}
+                self._call_delta({"index": index, "id": call.id, "type": call.type, call.type: search})
+                continue
             key = "input" if call.type == "code_interpreter" else "arguments"
             rest: Json = {"outputs": []} if key == "input" else {"name": call.name, "output": None}
             first = {key: "", **rest}
@@ -141,6 +145,38 @@ def with_code(*prints: str) -> History:
     history.claim()
     history.write("See ", "【1】", ".", annotations=(CITATION,), images=(IMAGE,))
     history.answer(CITED, annotations=(CITATION,), images=(IMAGE,))
+    return history
+
+
+LINK = {
+    "type": "file_path",
+    "text": "sandbox:/mnt/data/a.csv",
+    "start_index": 15,
+    "end_index": 38,
+    "file_path": {"file_id": "file-3"},
+}
+
+
+def with_search() -> History:
+    """Two searches of one turn, then an answer with a citation, and a link that only the end tells."""
+    history = History()
+    history.claim()
+    ranking = Ranking(score_threshold=0.5)
+    history.call(
+        *(
+            ToolCall(id=each, type="file_search", name="file_search", input='["q"]', ranking=ranking)
+            for each in ("call_s", "call_t")
+        )
+    )
+    found = (
+        {"file_id": "file-1", "file_name": "1", "score": 0.9},
+        {"file_id": "file-2", "file_name": "2", "score": 0.7},
+    )
+    history.happens(f.ToolAnswered("call_s", "", NOW, results=found))
+    history.happens(f.ToolAnswered("call_t", "", NOW))
+    history.claim()
+    history.write("See ", "【1】", annotations=(CITATION,))
+    history.answer("See 【1】, or in sandbox:/mnt/data/a.csv", annotations=(CITATION, LINK))
     return history
 
 
@@ -246,6 +282,8 @@ def _leaves(data: Json) -> dict[tuple[object, ...], str]:
         for name in ("input", "name", "arguments"):
             if detail.get(name):
                 leaves[at, name] = detail[name]
+        for j, result in enumerate(detail.get("results", [])):
+            leaves[at, "result", result.get("index", j)] = result["file_id"]
         for j, output in enumerate(detail.get("outputs", [])):
             leaf = output.get("logs") or output["image"]["file_id"]
             leaves[at, "output", output.get("index", j)] = leaf

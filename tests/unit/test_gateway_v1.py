@@ -8,7 +8,7 @@ from services.gateway.sse import encode, encode_error
 from services.gateway.version import Version
 from services.gateway.wire.v1 import render
 from shared.errors import ServiceError
-from shared.runs.model import LastError, Outcome, Run, Settings, Step, ToolCall, Usage
+from shared.runs.model import Json, LastError, Outcome, Run, Settings, Step, ToolCall, Usage
 from shared.runs.views import message_view, run_view, step_view
 
 FILE_SEARCH = {"type": "file_search", "file_search": {"ranking_options": {}}}
@@ -127,3 +127,34 @@ def test_an_error_event_suits_every_sdk() -> None:
     assert encode_error(ServiceError("Oh.")).decode() == (
         f'event: error\ndata: {{"error":{{{fields}}},{fields}}}\n\n'
     )
+
+
+QUOTED = {"type": "file_citation", "text": "[1]", "file_citation": {"file_id": "file-1", "quote": "q"}}
+LINKED = {"type": "file_path", "text": "[2]", "file_path": {"file_id": "file-2"}}
+
+
+def of_citation(obj: Json) -> list[Json]:
+    parts = obj["delta"]["content"] if "delta" in obj else obj["content"]
+    annotations: list[Json] = parts[1]["text"]["annotations"]
+    assert annotations[1:] == [LINKED]
+    return [annotations[0]["file_citation"]]
+
+
+def test_a_quote_is_shown_by_v1_alone() -> None:
+    image = {"type": "image_file", "image_file": {"file_id": "file-3"}}
+    part = {"type": "text", "text": {"value": "[1][2]", "annotations": [QUOTED, LINKED]}}
+    message = message_view(RUN, STEP.evolve(content=(image, part)))
+    streamed = delta("message", content=[image, part])
+    with_quote, without, empty = (
+        {"file_id": "file-1", **quote} for quote in ({"quote": "q"}, {}, {"quote": ""})
+    )
+    assert of_citation(v1(message)) == of_citation(v1(streamed)) == [with_quote]
+    assert of_citation(render(message, Version.V2)) == [without]
+    assert of_citation(render({"object": "list", "data": [message]}, Version.V2)["data"][0]) == [without]
+    assert of_citation(render(streamed, Version.V2)) == [empty]
+    assert message["content"] == [image, part]  # which is shared with other streams
+
+
+def test_v2_objects_are_not_copied_without_need() -> None:
+    for obj in (run_view(RUN), message_view(RUN, STEP), delta("message", content=[])):
+        assert render(obj, Version.V2) is obj

@@ -205,3 +205,84 @@ async def test_a_message_begins_with_the_images_of_the_code_before_it(bench: Ben
     assert stored["content"][0] == image
     assert stored["content"][1]["text"]["annotations"][0]["file_path"] == {"file_id": "file-2"}
     assert stored["attachments"] == [{"file_id": "file-2", "tools": [{"type": "code_interpreter"}]}]
+
+
+SEARCH: Json = {"type": "file_search", "file_search": {"ranking_options": {"score_threshold": 0.5}}}
+MARKER = "【4:0†a.txt】"
+SOURCE = {"file_id": "file-1", "quote": "The sky is blue."}
+
+
+@pytest.fixture
+async def searching(bench: Bench) -> Bench:
+    """A run that may search, whose model knows one marker."""
+    resources = {"file_search": {"vector_store_ids": ["vs_1"]}}
+    settings = bench.ledger.run.settings.evolve(tools=(*TOOLS, SEARCH), tool_resources=resources)
+    bench.ledger.run = bench.ledger.run.evolve(settings=settings)
+    bench.draft = Draft(bench.ledger, Deltas(bench.publisher), {}, {MARKER: SOURCE})
+    return bench
+
+
+async def test_a_search_is_called_with_its_queries_and_none_of_them_is_streamed(searching: Bench) -> None:
+    pieces: list[Piece] = [
+        CallPiece(0, "file_search", ""),
+        CallPiece(0, "", '{"queries": ["sky"'),
+        CallPiece(0, "", "]}"),
+    ]
+    run = await searching.take(*pieces, CallPiece(1, "file_search", '{"query": "sea"}'), End("tool_calls"))
+    first, second = run.steps[0].calls
+    assert (run.phase, first.type, first.input, second.input) == (
+        "tools",
+        "file_search",
+        '["sky"]',
+        '["sea"]',
+    )
+    assert (first.place, second.place) == (5, 6)
+    options = {"ranker": "default_2024_08_21", "score_threshold": 0.5}
+    assert [delta["step_details"]["tool_calls"] for delta in searching.deltas()] == [
+        [
+            {
+                "index": index,
+                "id": call.id,
+                "type": "file_search",
+                "file_search": {"ranking_options": options, "results": []},
+            }
+        ]
+        for index, call in enumerate((first, second))
+    ]
+
+
+async def test_a_search_without_anything_to_search_leads_to_the_next_turn(searching: Bench) -> None:
+    settings = searching.ledger.run.settings.evolve(tool_resources={})
+    searching.ledger.run = searching.ledger.run.evolve(settings=settings)
+    run = await searching.take(CallPiece(0, "file_search", '{"queries": ["sky"]}'), End("tool_calls", USAGE))
+    assert (run.phase, run.steps[0].status) == ("runnable", "completed")
+
+
+@pytest.mark.parametrize(
+    "said", [f"😀 Blue{MARKER}【4:9†a.txt】, see 【", f"{MARKER}", f"{MARKER}{MARKER}.【4:0"]
+)
+async def test_citations_are_streamed_as_they_are_stored(searching: Bench, said: str) -> None:
+    run = await searching.take(*map(Text, said), End("stop", USAGE))
+    part = run.steps[0].content[0]["text"]
+    streamed = [delta["content"][0]["text"] for delta in searching.deltas()]
+    assert "".join(each["value"] for each in streamed) == part["value"] == said.replace("【4:9†a.txt】", "")
+    told = [each for text in streamed for each in text.get("annotations", ())]
+    assert told == [{"index": n, **each} for n, each in enumerate(part["annotations"])]
+    for each in part["annotations"]:
+        assert part["value"][each["start_index"] : each["end_index"]] == MARKER
+        assert each["file_citation"] == SOURCE
+    stored = await searching.messages.get("thread_1", run.steps[0].message_id or "")
+    assert stored is not None
+    assert stored["content"][0]["text"] == part
+
+
+async def test_a_marker_is_complete_before_a_call_begins(searching: Bench) -> None:
+    pieces: list[Piece] = [Text("Blue【"), CallPiece(0, "weather", "{}"), End("tool_calls", USAGE)]
+    run = await searching.take(*pieces)
+    assert run.steps[0].content[0]["text"]["value"] == "Blue【"
+
+
+async def test_a_reply_of_nothing_but_made_up_markers_is_empty(searching: Bench) -> None:
+    with pytest.raises(FaultyReply, match="empty"):
+        await searching.take(Text("【7:0†x】"), End("stop", USAGE))
+    assert searching.told == []

@@ -116,17 +116,35 @@ async def test_only_the_first_delta_carries_what_readers_would_add_up(
     assert {data["id"] for _, _, _, data in publisher.frames} == {STEP.message_id}
 
 
+async def test_an_annotation_comes_in_one_delta_with_its_text_and_behind_what_is_before_it(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    cited = {"index": 0, "type": "file_citation", "text": "【1:0†a】"}
+    await deltas.begin(WATCHED, message_delta(STEP))
+    for text in "ab":
+        await deltas.add(text)
+    await deltas.add("【1:0†a】", [cited])
+    await deltas.add("c")
+    await deltas.flush()
+    parts = [data["delta"]["content"][0]["text"] for _, _, _, data in publisher.frames]
+    told = [part["value"] for part in parts]
+    assert "".join(told) == "ab【1:0†a】c"
+    assert parts[told.index("【1:0†a】")] == {"value": "【1:0†a】", "annotations": [cited]}
+    assert parts[-1] == {"value": "c"}
+
+
 @pytest.mark.parametrize(
     ("kind", "first", "second"),
     [
         ("function", {"name": "f", "arguments": "a", "output": None}, {"arguments": "b"}),
         ("code_interpreter", {"input": "a", "outputs": []}, {"input": "b"}),
+        ("file_search", {"ranking_options": {"ranker": "r"}, "results": []}, {}),
     ],
 )
 def test_a_call_is_named_once(kind: str, first: Json, second: Json) -> None:
-    wrap = call_delta(CALLING.steps[0], 2, "c1", "f", kind)
+    wrap = call_delta(CALLING.steps[0], 2, "c1", "f", kind, {"ranker": "r"})
     for text, is_first, detail in (("a", True, first), ("b", False, second)):
-        event, data = wrap(text, is_first)
+        event, data = wrap(text, is_first, ())
         call = {"index": 2, "type": kind, kind: detail} | ({"id": "c1"} if is_first else {})
         assert event == "thread.run.step.delta"
         assert data["delta"]["step_details"]["tool_calls"] == [call]

@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 
+from services.run_orchestrator.file_search import SEARCH_TOOL
 from services.run_orchestrator.files import code_file_ids
+from services.run_orchestrator.passages import NOTHING, Passages
 from services.run_orchestrator.prompt import (
     CODE_TOOL,
+    Beside,
     build_prompt,
     completion_budget,
     offered_functions,
 )
 from shared.files.for_code import LARGEST_BYTES, CodeFile
 from shared.runs import facts as f
-from shared.runs.model import Json, Run
+from shared.runs.model import Json, Run, ToolCall
 from tests.unit.run_samples import (
     ANSWERED_TOOL,
     CALLING,
@@ -100,7 +103,7 @@ def test_settings_are_sent_where_they_were_made(settings: Json, sent: Json) -> N
     ("tools", "settings", "sent"),
     [
         ((), {"tool_choice": "required"}, {}),
-        (({"type": "file_search"},), {}, {}),
+        (({"type": "file_search", "file_search": {}},), {}, {"tools": [SEARCH_TOOL], "tool_choice": "auto"}),
         ((INTERPRETER,), {}, {"tools": [CODE_TOOL], "tool_choice": "auto"}),
         (
             (INTERPRETER, WEATHER),
@@ -129,13 +132,18 @@ OF_CODE: Json = {"type": "function", "function": {"name": "code_interpreter"}}
         ("required", "required", "auto"),
         (BY_NAME, BY_NAME, "auto"),
         (INTERPRETER, OF_CODE, "auto"),
-        ({"type": "file_search"}, "auto", "auto"),
+        ({"type": "file_search"}, "auto", "auto"),  # it is not on
     ],
 )
 def test_a_forced_call_is_forced_once(choice: Any, first_turn: Any, later: Any) -> None:
     run = configured(tools=(INTERPRETER, WEATHER), tool_choice=choice)
     assert build_prompt(run, [])["tool_choice"] == first_turn
     assert build_prompt(run.evolve(turn=2), [])["tool_choice"] == later
+
+
+def test_a_search_is_forced_by_the_name_of_its_function() -> None:
+    run = configured(tools=(SEARCH,), tool_choice={"type": "file_search"})
+    assert build_prompt(run, [])["tool_choice"] == {"type": "function", "function": {"name": "file_search"}}
 
 
 def test_the_names_on_offer() -> None:
@@ -170,6 +178,29 @@ def test_each_turn_is_a_message_of_its_own() -> None:
     assert [message["role"] for message in build_prompt(run, [])["messages"]] == ["assistant", "tool"] * 2
 
 
+SEARCH: Json = {"type": "file_search", "file_search": {}}
+SEARCHED = ToolCall(id="s1", type="file_search", name="file_search", input='["sky"]', place=4)
+RESULT: Json = {"file_id": "file-1", "file_name": "a.txt", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"output": "", "results": (RESULT,)}, "the passages"),
+        ({"output": "", "results": ()}, NOTHING),
+        ({"output": "The search failed.", "results": ()}, "The search failed."),
+    ],
+)
+def test_a_search_is_told_with_its_queries_and_what_it_found(answer: Json, told: str) -> None:
+    run = after(CALLING, calls_made(SEARCHED), f.ToolAnswered("s1", now=NOW, **answer), CLAIMED)
+    beside = Beside(searchable="Files: a.txt.", passages=Passages({"s1": "the passages"}))
+    system, said, output = build_prompt(run, [], beside)["messages"]
+    assert system == {"role": "system", "content": "Files: a.txt."}
+    (call,) = said["tool_calls"]
+    assert call["function"] == {"name": "file_search", "arguments": '{"queries": ["sky"]}'}
+    assert output == {"role": "tool", "tool_call_id": "s1", "content": told}
+
+
 @pytest.mark.parametrize("lost", [WRITING, CALLING, TOLD])
 def test_what_a_lost_attempt_wrote_is_not_told(lost: Run) -> None:
     assert build_prompt(after(lost, f.Restarted(0, NOW)), [])["messages"] == []
@@ -190,7 +221,8 @@ def test_a_prompt_is_the_same_whoever_builds_it() -> None:
 def test_files_are_named_after_the_instructions() -> None:
     files = [CodeFile("file-1", "a.csv", 10), CodeFile("file-2", "b.csv", LARGEST_BYTES + 1)]
     for instructions, opening in (("Be brief.", "Be brief.\n\n"), (None, "")):
-        (told,) = build_prompt(configured(instructions=instructions), [], files)["messages"]
+        beside = Beside(files)
+        (told,) = build_prompt(configured(instructions=instructions), [], beside)["messages"]
         assert told["role"] == "system"
         first, second = (
             told["content"]

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.runs import facts as f
-from shared.runs.model import Event, Json, Run, Step
+from shared.runs.model import Event, Json, Run, Step, ToolCall
 from shared.runs.views import WITHDRAWN, at_event, message_view, run_view, step_view
 from tests.unit.run_samples import (
     ANSWERED,
@@ -136,3 +136,36 @@ def _first_status(event: Event) -> str:
 
 def _asked_calls(view: Json) -> list[str]:
     return [call["id"] for call in view["required_action"]["submit_tool_outputs"]["tool_calls"]]
+
+
+def test_a_search_shows_its_results_without_their_text() -> None:
+    options = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
+    call = ToolCall(id="s1", type="file_search", name="file_search", input='["q"]')
+    asked = after(CALLING, calls_made(call))
+    found = {"file_id": "file-1", "file_name": "a.txt", "score": 0.5, "text": "secret"}
+    for run, results in (
+        (asked, []),
+        (after(asked, f.ToolAnswered("s1", "", NOW, results=(found,))), [found]),
+    ):
+        (shown,) = step_view(run, run.steps[0])["step_details"]["tool_calls"]
+        assert shown == {
+            "id": "s1",
+            "type": "file_search",
+            "file_search": {
+                "ranking_options": options,
+                "results": [
+                    {"file_id": "file-1", "file_name": "a.txt", "score": 0.5, "attributes": {}}
+                    for _ in results
+                ],
+            },
+        }
+
+
+def test_a_run_of_before_searches_is_still_read() -> None:
+    stored = after(CALLING, calls_made(CODE)).model_dump(mode="json")
+    for call in stored["steps"][0]["calls"]:
+        for new in ("ranking", "place", "results"):
+            del call[new]
+    del stored["settings"]["awaited_stores"]
+    run = Run.model_validate(stored)
+    assert (run.steps[0].calls[0].results, run.settings.awaited_stores) == ((), ())

@@ -19,12 +19,14 @@ from tests.unit.stream_history import (
     taken_over,
     told,
     with_code,
+    with_search,
 )
 
 SCRIPTS: dict[str, Callable[[], History]] = {
     "plain": plain,
     "code": with_code,
     "code that prints": lambda: with_code("4", "2\n"),
+    "search": with_search,
     "functions": functions,
     "mixed": lambda: functions(mixed=True),
     "taken over": taken_over,

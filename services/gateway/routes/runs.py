@@ -18,6 +18,7 @@ from services.gateway.paging import Paging
 from services.gateway.routes import answers
 from services.gateway.run_changes import cancel, event_before, outputs_of, status_of, submit
 from services.gateway.run_creation import add_messages, new_run, require_idle, require_input, start
+from services.gateway.search_content import SearchContent
 from services.gateway.settings import Settings
 from services.gateway.sse import EventStream
 from services.gateway.stores.all import Stores
@@ -59,11 +60,11 @@ class RunRoutes:
         response.headers["openai-poll-after-ms"] = str(self._settings.poll_after_ms)
         return response
 
-    async def create(self, request: Request, thread_id: str, caller: Caller) -> Response:
+    async def create(self, request: Request, thread_id: str, caller: Caller, *, content: bool) -> Response:
         body = await read_body(request, caller.version, CreateRunV1, CreateRun)
         if made := await self._made_before(caller):
             await find_thread(self.stores, caller, thread_id)
-            return await self._answer_again(made, caller, stream=body.stream or False)
+            return await self._answer_again(made, caller, stream=body.stream or False, content=content)
         thread, assistant = await both(
             find_thread(self.stores, caller, thread_id),
             find_assistant(self.stores, caller, body.assistant_id),
@@ -79,7 +80,7 @@ class RunRoutes:
         await require_input(self.stores, caller, run, body.messages())
         await self._places.reserve(caller, run.id)
         messages = await add_messages(self.stores, caller, thread_id, body.messages())
-        return await self._start(run, messages, caller, stream=body.stream or False)
+        return await self._start(run, messages, caller, stream=body.stream or False, content=content)
 
     async def create_with_thread(self, request: Request, caller: Caller) -> Response:
         body = await read_body(request, caller.version, CreateThreadAndRunV1, CreateThreadAndRun)
@@ -109,6 +110,7 @@ class RunRoutes:
         *,
         stream: bool,
         first: Sequence[tuple[str, Json]] = (),
+        content: bool = False,
     ) -> Response:
         opened = self._streams.open() if stream else None
         try:
@@ -123,7 +125,7 @@ class RunRoutes:
             self.announcer.message_changed(message)
         self.announcer.run_changed(run, "created")
         if opened:
-            return EventStream(opened, run, caller.version, first=first)
+            return EventStream(opened, run, caller.version, first=first, content=self._content(content))
         return self.answer(run, caller)
 
     async def _made_before(self, caller: Caller) -> Run | None:
@@ -140,6 +142,7 @@ class RunRoutes:
         stream: bool,
         after: int = 0,
         first: Sequence[tuple[str, Json]] = (),
+        content: bool = False,
     ) -> Response:
         """Answer what an earlier try did; with ``stream`` from where its stream began."""
         if not stream:
@@ -151,7 +154,11 @@ class RunRoutes:
         except BaseException:
             await opened.close()
             raise
-        return EventStream(opened, run, caller.version, after=after, first=first)
+        shown = self._content(content)
+        return EventStream(opened, run, caller.version, after=after, first=first, content=shown)
+
+    def _content(self, wanted: bool) -> SearchContent | None:
+        return SearchContent(self.stores.search_results) if wanted else None
 
     async def submit(self, request: Request, thread_id: str, run_id: str, caller: Caller) -> Response:
         body = await read_body(request, caller.version, SubmitToolOutputs, SubmitToolOutputs)
@@ -202,13 +209,15 @@ def _add_creation(router: APIRouter, routes: RunRoutes, door: Door) -> None:
         "/{thread_id}/runs",
         response_model=RunObject,
         responses=STREAM,
-        dependencies=[Depends(check_includes)],
         openapi_extra=operation(CreateRun, CreateRunV1, required=True),
     )
     async def create_run(
-        thread_id: str, request: Request, caller: Annotated[Caller, Depends(door)]
+        thread_id: str,
+        request: Request,
+        caller: Annotated[Caller, Depends(door)],
+        content: Annotated[bool, Depends(check_includes)],
     ) -> Response:
-        return await routes.create(request, thread_id, caller)
+        return await routes.create(request, thread_id, caller, content=content)
 
 
 def _add_reading(router: APIRouter, routes: RunRoutes, door: Door) -> None:

@@ -94,6 +94,7 @@ def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: 
         failpoint("gateway.thread_gone")
         await cancel_active(stores, announcer, thread_id)
         await stores.messages.delete_thread(thread_id)
+        await stores.search_results.delete_thread(thread_id)
         return answers.deleted(thread_id, "thread")
 
 

@@ -12,6 +12,7 @@ from shared.stores.database import Database
 from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
+from shared.stores.search_results import SearchResultStore
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Stores:
     keys: KeyStore
     requests: RequestStore
     usage: UsageStore
+    search_results: SearchResultStore
 
     @classmethod
     def of(cls, db: Database) -> Self:
@@ -36,6 +38,7 @@ class Stores:
             KeyStore(db),
             RequestStore(db),
             UsageStore(db),
+            SearchResultStore(db),
         )
 
     async def create_indexes(self) -> None:
@@ -46,5 +49,6 @@ class Stores:
             self.runs,
             self.files,
             self.requests,
+            self.search_results,
         ):
             await store.create_indexes()

@@ -69,6 +69,11 @@ def code_files(resources: Json) -> list[str]:
     return files
 
 
+def vector_stores(resources: Json) -> list[str]:
+    stores: list[str] = resources.get("file_search", {}).get("vector_store_ids", [])
+    return stores
+
+
 def joined(one: Json, other: Json) -> Json:
     """Return what both hold, for each tool: what a run may work on."""
     both: Json = {}

@@ -1,7 +1,7 @@
 """Runs: requests of both versions, and the settings that a run copies when it is made."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from services.gateway.wire.fields import (
     stored_format,
 )
 from services.gateway.wire.messages import CreateMessage, CreateMessageFields, CreateMessageV1
-from services.gateway.wire.resources import ToolResources, joined
+from services.gateway.wire.resources import ToolResources, joined, vector_stores
 from services.gateway.wire.threads import CreateThread, CreateThreadFields, CreateThreadV1
 from services.gateway.wire.tools import Tool, ToolChoiceV1, ToolChoiceV2, ToolV1, ToolV2, stored_choice
 from shared.runs.model import Json, Settings
@@ -32,6 +32,8 @@ class TruncationStrategy(RequestBody):
 
 
 class RunFields(RequestBody):
+    waits_for_all: ClassVar[bool] = False  # while files of vector stores are taken in; else for the thread's
+
     assistant_id: str
     model: str | None = Field(None, min_length=1)
     instructions: Text | None = None
@@ -60,11 +62,16 @@ class RunFields(RequestBody):
         if self.truncation_strategy is not None:
             given["truncation_strategy"] = self.truncation_strategy.model_dump()
         resources = resources_view({**assistant, **given, "tool_resources": assistant["tool_resources"]})
-        resources = joined(resources, thread_resources or {})
-        return Settings.model_validate(copied | given | {"tool_resources": resources})
+        of_thread = thread_resources or {}
+        resources = joined(resources, of_thread)
+        awaited = vector_stores(resources if self.waits_for_all else of_thread)
+        given |= {"tool_resources": resources, "awaited_stores": awaited}
+        return Settings.model_validate(copied | given)
 
 
 class RunFieldsV1(RunFields):
+    waits_for_all = True  # its clients cannot see how far their files are
+
     tools: list[ToolV1] | None = Field(None, max_length=MOST_TOOLS)
     metadata: MetadataV1 | None = None
     tool_choice: ToolChoiceV1 | None = None

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from services.gateway.version import Version
+from services.gateway.wire import v2
 from shared.runs.model import Json
 
 EVENT_NAMES = {"thread.run.incomplete": "thread.run.completed"}
 
 
 def render(obj: Json, version: Version) -> Json:
-    """Return ``obj``, a v2 object or a list of them, as a client of ``version`` expects it."""
+    """Return ``obj``, a stored object or a list of them, as a client of ``version`` expects it."""
     if version is not Version.V1:
-        return obj
+        return v2.render(obj)
     if obj["object"] == "list":
         return obj | {"data": [render(member, version) for member in obj["data"]]}
     convert = CONVERTERS.get(obj["object"])
