@@ -7,7 +7,7 @@
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
-ARG PACKAGES="ipython~=9.10 matplotlib~=3.10 matplotlib-inline~=0.2 numpy~=2.2 pandas>=2.3,<4"
+ARG PACKAGES="ipython~=9.10 matplotlib~=3.10 matplotlib-inline~=0.2 numpy~=2.2 pandas>=2.3,<4 scipy>=1.15,<2 sympy~=1.13 openpyxl~=3.1 pillow>=11"
 
 RUN test -x /opt/venv/bin/python || ( \
         python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir ${PACKAGES} )

@@ -55,6 +55,17 @@ async def test_prints_what_a_notebook_would_print(session: Session, code: str, p
     assert (execution.status, execution.logs, execution.notice) == ("ok", printed, None)
 
 
+async def test_what_models_import_is_there(session: Session) -> None:
+    assert await logs(session, "import sympy as s; x = s.Symbol('x'); s.solve(3 * x + 11 - 14)") == "[1]"
+    code = "import scipy.optimize as o; round(float(o.brentq(lambda x: 3 * x + 11 - 14, 0, 9)), 6)"
+    assert await logs(session, code) == "1.0"
+    sheet = (
+        "import pandas as p; p.DataFrame({'x': [1]}).to_excel('a.xlsx'); p.read_excel('a.xlsx')['x'][0] == 1"
+    )
+    assert await logs(session, sheet) == "np.True_"
+    assert await logs(session, "from PIL import Image; Image.new('RGB', (2, 3)).size") == "(2, 3)"
+
+
 async def test_state_is_kept_between_calls(session: Session) -> None:
     await logs(session, "import math\nx = 41\ndef f(): return x + 1")
     assert await logs(session, "f(), math.pi > 3") == "(42, True)"

@@ -16,7 +16,7 @@ from services.tool_code.sandbox.limits import Limits
 DRIVER = Path(__file__).parent / "driver"
 PACKAGE = "services.tool_code.sandbox.driver"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
-SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/mime.types")
 # Users that no distribution gives out: one per sandbox, so that limits per user are limits per sandbox.
 FIRST_USER, USERS = 1_879_048_192, 1 << 20
 PREPARE_TIMEOUT_S = 180
