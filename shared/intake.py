@@ -44,7 +44,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     """Hands each record to ``handle``, ``most`` at a time; pauses while all are busy.
 
     At least once: what was not committed comes again, here or at another worker. ``handle``
-    raises nothing: a record that is never done would hold its partition back.
+    raises nothing: a record that is never done would hold its partition back. When the intake is
+    cancelled, what is in flight gets ``drain_s`` seconds to end.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         handle: Callable[[ConsumerRecord], Awaitable[None]],
         *,
         most: int,
+        drain_s: float = 0.0,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._group = group
         self._handle = handle
         self._most = most
+        self._drain_s = drain_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._progress: dict[TopicPartition, Progress] = {}
         self._commits: dict[TopicPartition, int] = {}
@@ -79,6 +82,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
                 await start(consumer)
                 consumer.subscribe([self._topic], listener=self)
                 await self._take(consumer)
+            except asyncio.CancelledError:
+                await self._drain(consumer)
+                raise
             except (KafkaError, OSError) as error:
                 log.warning("cannot take requests", extra={"reason": repr(error)})
                 await asyncio.sleep(RETRY_S)
@@ -145,6 +151,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             failpoint("intake.committed")
         except KafkaError as error:
             log.warning("could not commit; the records come again", extra={"reason": repr(error)})
+
+    async def _drain(self, consumer: AIOKafkaConsumer) -> None:
+        """Let what is in flight come to its end, for a while; nothing new is taken."""
+        if self._tasks and self._drain_s:
+            await asyncio.wait(self._tasks, timeout=self._drain_s)
+            await self._commit(consumer)
 
     async def _stop(self, consumer: AIOKafkaConsumer) -> None:
         for task in self._tasks:

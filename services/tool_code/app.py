@@ -75,6 +75,7 @@ class ToolCode:
                 GROUP,
                 records.take,
                 most=self._settings.concurrent_calls,
+                drain_s=self._settings.drain_s,
             )
             for work in (
                 self._watch.run(),

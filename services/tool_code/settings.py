@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from services.tool_code.sandbox.limits import Limits
 from shared.files.settings import FileSettings
@@ -22,4 +22,5 @@ class Settings(FileSettings):
     warm_sandboxes: NonNegativeInt = 1  # started ahead, each about 90 MB
     session_idle_s: PositiveFloat = 3600.0
     concurrent_calls: PositiveInt = 4
+    drain_s: NonNegativeFloat = 0.0  # calls that run when the service is stopped get this long to end
     lease_s: PositiveFloat = 10.0  # a worker silent for this long loses its call

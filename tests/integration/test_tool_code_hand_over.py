@@ -15,6 +15,7 @@ from shared.files.library import Library
 from shared.kafka import connect_admin, ensure_topics
 from shared.stores.database import Database
 from shared.stores.files import FileStore
+from tests.eventually import eventually
 from tests.integration.tool_asking import asking, thread, upload
 
 
@@ -89,3 +90,19 @@ async def test_a_newer_upload_wins_over_what_the_code_made_of_an_older_one(
         async with running(settings):
             read = await orchestrator.ask("print(open('a.csv').read())", thread=mine, files=(newer,))
             assert (await orchestrator.answer_to(read)).output.endswith("newer\n")
+
+
+async def test_a_stopped_worker_finishes_the_call_that_it_runs(settings: Settings, db: Database) -> None:
+    settings = settings.model_copy(update={"drain_s": 20.0})
+    admin = await connect_admin(settings)
+    await ensure_topics(admin, settings)
+    await admin.close()
+
+    async def taken() -> bool:
+        return await db["code_sessions"].find_one({}) is not None
+
+    async with asking(settings) as orchestrator:
+        async with running(settings):
+            asked = await orchestrator.ask("import time; time.sleep(2); print('to its end')", thread=thread())
+            await eventually(taken)
+        assert (await orchestrator.answer_to(asked)).output == "to its end\n"

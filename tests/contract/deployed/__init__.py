@@ -1,0 +1,1 @@
+"""What ``deploy/`` promises of containers and clusters, checked without one."""

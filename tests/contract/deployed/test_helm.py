@@ -1,0 +1,108 @@
+"""The Helm chart: linted, rendered with its switches, and held against the rules of the manifests."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.contract.deployed.manifests import ROOT, SERVICES, Manifest, check, check_scaling, deployments
+
+helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
+
+CHART = ROOT / "deploy/helm/threadmill"
+DIGEST = "sha256:" + "ab" * 32
+EXISTING = {"services": {name: {"existingSecret": f"secret-of-{name}"} for name in SERVICES}}
+EVERYTHING = {
+    "kafka": {"bootstrap": "kafka.example:9093", "securityProtocol": "SASL_SSL", "caSecret": "kafka-ca"},
+    "files": {"storage": "s3", "s3Bucket": "files"},
+    "traces": {"url": "http://collector:4318/v1/traces", "sample": 0.1},
+    "settings": {"THREADMILL_RUN_EXPIRY_S": "900"},
+    "topicsJob": {"existingSecret": "topics-admin"},
+    "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "keda": {"enabled": True, "kafkaAuthentication": "kafka"},
+    "ingress": {"enabled": True, "host": "api.example", "tlsSecret": "api-tls"},
+    "image": {"pullSecrets": [{"name": "registry"}]},
+    "services": {
+        "gateway": {"autoscaling": {"enabled": True}, "digest": DIGEST},
+        "tool-code": {"runtimeClassName": "gvisor", "callTimeoutSeconds": 120},
+        "tool-retrieval": {"indexUrl": "s3://index/passages", "indexClaim": "index"},
+    },
+}
+
+
+def with_values(*values: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for each in values:
+        _merge(made, deepcopy(each))
+    return made
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = value
+
+
+def rendered(values: dict[str, Any]) -> list[Manifest]:
+    with helm.Chart.load(CHART) as chart:
+        files = chart.render(values, name="threadmill", namespace="threadmill")
+    texts = [text for path, text in files.items() if path.endswith(".yaml")]
+    return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
+
+
+@pytest.mark.parametrize("values", [EXISTING, with_values(EXISTING, EVERYTHING)], ids=["plain", "everything"])
+def test_it_is_clean_valid_and_restricted(values: dict[str, Any]) -> None:
+    report = helm.lint(CHART, values, strict=True)
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+    manifests = rendered(values)
+    check(manifests)
+    assert deployments(manifests).keys() == SERVICES.keys()
+
+
+def test_with_everything_on_it_scales_as_the_manifests_do() -> None:
+    manifests = rendered(with_values(EXISTING, EVERYTHING))
+    check_scaling(manifests, "kafka.example:9093")
+    by_kind = {manifest["kind"] for manifest in manifests}
+    assert by_kind >= {"Ingress", "HorizontalPodAutoscaler", "PodMonitor", "PrometheusRule", "ScaledObject"}
+    pods = {name: m["spec"]["template"]["spec"] for name, m in deployments(manifests).items()}
+    assert pods["gateway"]["containers"][0]["image"] == f"registry.example/threadmill/gateway@{DIGEST}"
+    assert pods["tool-code"]["runtimeClassName"] == "gvisor"
+    assert pods["tool-code"]["terminationGracePeriodSeconds"] == 150
+    claims = [v.get("persistentVolumeClaim") for v in pods["tool-retrieval"]["volumes"]]
+    assert {"claimName": "index"} in claims
+
+
+def test_secrets_are_those_that_exist_or_those_given() -> None:
+    assert [m for m in rendered(EXISTING) if m["kind"] == "Secret"] == []
+    given = {name: {"secret": {"THREADMILL_MONGO_URL": "mongodb://m"}} for name in SERVICES}
+    made = {m["metadata"]["name"] for m in rendered({"services": given}) if m["kind"] == "Secret"}
+    assert made == {f"threadmill-{name}" for name in SERVICES}
+    with pytest.raises(helm.HelmError, match="existingSecret"):
+        rendered({})
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_can_be_left_out(name: str) -> None:
+    manifests = rendered(with_values(EXISTING, {"services": {name: {"enabled": False}}}))
+    check(manifests)
+    assert deployments(manifests).keys() == SERVICES.keys() - {name}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kafka": {"bootstraps": "kafka:9092"}},
+        {"kafka": {"bootstrap": "kafka"}},
+        {"settings": {"RUN_EXPIRY_S": "900"}},
+        {"services": {"gateway": {"digest": "latest"}}},
+        {"services": {"tool-code": {"scaling": {"max": 49}}}},
+        {"services": {"gatewy": {}}},
+    ],
+)
+def test_values_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
+    with helm.Chart.load(CHART) as chart, pytest.raises(helm.HelmError):
+        chart.validate_schema(chart.merge_values(with_values(EXISTING, values)))
