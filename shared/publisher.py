@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from shared import feed, metrics, topics, tracing
 from shared.dead_letters import MOST_BYTES, Cause, headers_of
-from shared.events import Control, Frame, RunCommand
+from shared.events import Control, FileCommand, Frame, RunCommand
 from shared.failpoints import failpoint
 from shared.kafka import connection, start
 from shared.runs.model import Published, Run, Slot
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 BROKER_AWAY = (KafkaError, OSError)  # TimeoutError is an OSError
 Record: TypeAlias = tuple[topics.Topic, str | None, feed.Headers, BaseModel]
 
+AT_ONCE = 500  # records that are sent before the first of them is waited for
 PATIENCE_S = 2.0  # how long a caller waits for the broker before the sweeper has to do it
 
 
@@ -108,6 +109,16 @@ class Publisher:
     async def request(self, topic: topics.Topic, key: str, message: BaseModel) -> bool:
         """Send a tool request or a tool result; whether the broker took it."""
         return await self._deliver([(topic, key, [], message)])
+
+    async def file_commands(self, commands: Sequence[FileCommand]) -> None:
+        """Ring for those who take files in. What the broker does not take is found by a sweeper."""
+        for start_ in range(0, len(commands), AT_ONCE):
+            part = commands[start_ : start_ + AT_ONCE]
+            records: list[Record] = [
+                (topics.FILE_COMMANDS, each.file_id or each.vector_store_id, [], each) for each in part
+            ]
+            if not await self._deliver(records):
+                return
 
     async def set_aside(self, record: ConsumerRecord, cause: Cause) -> bool:
         """Keep a record that can never be processed, for a person to look at; whether the broker took it."""

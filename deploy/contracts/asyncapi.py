@@ -24,7 +24,14 @@ CARRIES: dict[topics.Topic, type[events.Message]] = {
     topics.CONTROL: events.Control,
 }
 SENDS: dict[str, tuple[topics.Topic, ...]] = {
-    "gateway": (topics.RUN_COMMANDS, topics.CONTROL, topics.THREAD_EVENTS, topics.RUN_STREAM),
+    "gateway": (
+        topics.RUN_COMMANDS,
+        topics.CONTROL,
+        topics.THREAD_EVENTS,
+        topics.RUN_STREAM,
+        topics.FILE_COMMANDS,
+        topics.TOOL_REQUESTS_RETRIEVAL,
+    ),
     "run_orchestrator": (
         topics.THREAD_EVENTS,
         topics.RUN_STREAM,

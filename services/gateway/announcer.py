@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Literal, Self
@@ -16,13 +16,14 @@ from typing import Literal, Self
 from services.gateway.settings import Settings
 from shared import metrics
 from shared.broker_watch import BrokerWatch
-from shared.events import Control, RunCommand
+from shared.events import Control, FileCommand, RunCommand, SearchRequested
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.model import Run
 from shared.stores.database import Document, PyMongoError
 from shared.stores.messages import MessageStore
 from shared.tasks import in_background
+from shared.topics import TOOL_REQUESTS_RETRIEVAL
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,15 @@ class Announcer:
         """Tell the feed that a client made or deleted ``message``."""
         if self.connected:
             self._new.put_nowait(message)
+
+    def files_changed(self, commands: Sequence[FileCommand]) -> None:
+        """Ring for those who take files into vector stores, or out of them."""
+        if commands and self.connected:
+            self._start(self._publisher.file_commands(commands))
+
+    async def search(self, request: SearchRequested) -> bool:
+        """Ring for those who search; whether the broker took it."""
+        return await self._publisher.request(TOOL_REQUESTS_RETRIEVAL, request.call_id, request)
 
     def _start(self, telling: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(telling)

@@ -21,6 +21,7 @@ from services.gateway.models import Models
 from services.gateway.routes import (
     assistant_files,
     assistants,
+    file_batches,
     files,
     health,
     message_files,
@@ -29,8 +30,12 @@ from services.gateway.routes import (
     runs,
     steps,
     threads,
+    vector_store_files,
+    vector_stores,
 )
+from services.gateway.searches import Searches
 from services.gateway.settings import Settings
+from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.stream.streams import Streams
 from services.gateway.traces import Traces
@@ -49,7 +54,9 @@ def build_app(settings: Settings) -> FastAPI:
     announcer = Announcer(settings, stores.messages)
     streams = Streams(settings, db, stores.runs)
     storage = storage_for(settings, db)
-    library = Library(stores.files, storage, places(stores))
+    shelves = Shelves(stores, announcer)
+    searches = Searches(stores, announcer, streams, patience_s=settings.search_patience_s)
+    library = Library(stores.files, storage, places(stores, shelves))
     served = Models(settings)
     door = Door()
     ledger = Ledger(stores.requests)
@@ -57,7 +64,8 @@ def build_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeping = in_background(library.keep_swept())
-        async with keep_indexes(stores), announcer, streams, storage, served, sweeping, ledger:
+        dropping = in_background(shelves.keep_swept())
+        async with keep_indexes(stores), announcer, streams, storage, served, sweeping, dropping, ledger:
             yield
         db.client.close()
 
@@ -73,14 +81,18 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.end_streams = streams.end_all
     api = APIRouter()
     for router in (
-        runs.build_router(stores, announcer, streams, door, settings),  # /threads/runs before /threads/{id}
+        # /threads/runs before /threads/{id}
+        runs.build_router(stores, announcer, shelves, streams, door, settings),
         steps.build_router(stores, door),
         message_files.build_router(stores, door),
-        messages.build_router(stores, announcer, door),
-        threads.build_router(stores, announcer, door),
-        assistant_files.build_router(stores, door),
-        assistants.build_router(stores, door),
+        messages.build_router(stores, announcer, shelves, door),
+        threads.build_router(stores, announcer, shelves, door),
+        assistant_files.build_router(stores, shelves, door),
+        assistants.build_router(stores, shelves, door),
         files.build_router(stores, library, door, settings),
+        vector_store_files.build_router(stores, shelves, door),
+        file_batches.build_router(stores, shelves, door),
+        vector_stores.build_router(stores, shelves, searches, door),
         models.build_router(served, door),
     ):
         api.include_router(router)

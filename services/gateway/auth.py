@@ -34,6 +34,10 @@ MISSING_SCOPE = (
     "Check that the API key has the necessary scopes."
 )
 
+NOT_IN_V1 = (
+    "Vector stores are not part of version 1 of the Assistants API. "
+    "Please try again by setting the header 'OpenAI-Beta: assistants=v2'."
+)
 ORGANIZATION = "org-threadmill"  # of this server and all its projects
 TRUSTED_S = 4.0  # how long a key is believed to be as it was read
 NOTED_EVERY_S = 300  # how exactly the last use of a key is known
@@ -182,6 +186,16 @@ class Door:
             return _caller(request, negotiate(_beta(request)))
         except InvalidRequest:
             return _caller(request, Version.V2)
+
+    async def v2_or_unsaid(self, request: Request) -> Caller:
+        """For vector stores, which the first version does not have.
+
+        Raises:
+            InvalidRequest: the request says another version than the second.
+        """
+        if (version := negotiate(_beta(request), default=Version.V2)) is Version.V1:
+            raise InvalidRequest(NOT_IN_V1, code="invalid_beta")
+        return _caller(request, version)
 
     async def v1_only(self, request: Request) -> Caller:
         """For what only the first version has: for others, such a path does not exist."""

@@ -40,6 +40,10 @@ V1_HEADER: Json = VERSION_HEADER | {
     "description": "`assistants=v1`; later versions do not have this operation.",
     "schema": {"const": "assistants=v1"},
 }
+V2_HEADER: Json = VERSION_HEADER | {
+    "required": False,
+    "description": "`assistants=v2`, or nothing; version 1 does not have this operation.",
+}
 SECURITY: Json = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "basic": {"type": "http", "scheme": "basic", "description": "Empty user name, the key as password."},
@@ -76,10 +80,12 @@ def operation(
     required: bool = False,
     header: bool = True,
     v1_only: bool = False,
+    v2_only: bool = False,
     parameters: Sequence[Json] = (),
 ) -> Json:
     """Describe an operation of the API, with the models of its body if it has one (v2 first)."""
-    headers = [V1_HEADER if v1_only else VERSION_HEADER] if header else []
+    version = V1_HEADER if v1_only else V2_HEADER if v2_only else VERSION_HEADER
+    headers = [version] if header else []
     described: Json = {"parameters": [*headers, *parameters], "security": [{name: []} for name in SECURITY]}
     if bodies:
         refs = [{"$ref": REF.format(model=body.__name__)} for body in bodies]

@@ -44,6 +44,40 @@ async def find_message(stores: Stores, caller: Caller, thread_id: str, message_i
     return found
 
 
+async def find_vector_store(stores: Stores, caller: Caller, vector_store_id: str) -> Document:
+    """Return one that was not deleted; it may have expired."""
+    found = await stores.vector_stores.get(caller.project_id, vector_store_id)
+    if found is None:
+        raise no_vector_store(vector_store_id)
+    return found
+
+
+async def find_vector_store_file(
+    stores: Stores, caller: Caller, vector_store_id: str, file_id: str
+) -> Document:
+    await find_vector_store(stores, caller, vector_store_id)
+    found = await stores.vector_store_files.get(vector_store_id, file_id)
+    if found is None:
+        raise no_file_in(vector_store_id, file_id)
+    return found
+
+
+async def find_file_batch(stores: Stores, caller: Caller, vector_store_id: str, batch_id: str) -> Document:
+    await find_vector_store(stores, caller, vector_store_id)
+    found = await stores.file_batches.get(vector_store_id, batch_id)
+    if found is None:
+        raise NotFound(f"No file batch found with id '{batch_id}' in vector store '{vector_store_id}'.")
+    return found
+
+
+def no_file_in(vector_store_id: str, file_id: str) -> NotFound:
+    return NotFound(f"No file found with id '{file_id}' in vector store '{vector_store_id}'.")
+
+
+def no_vector_store(vector_store_id: str) -> NotFound:
+    return NotFound(f"vector store with id '{vector_store_id}' not found.")
+
+
 async def find_run(stores: Stores, caller: Caller, thread_id: str, run_id: str) -> Run:
     _, run = await both(find_thread(stores, caller, thread_id), stores.runs.get(run_id))
     if run is None or run.thread_id != thread_id or run.project_id != caller.project_id:
@@ -82,19 +116,24 @@ async def check_named(
     """Refuse files and vector stores that are not there, and files that are no images where those belong.
 
     Raises:
-        InvalidRequest: for a file, or a vector store to be made.
-        NotFound: for a vector store that is named.
+        InvalidRequest: for a file.
+        NotFound: for a vector store.
     """
     given = [each for each in resources if each is not None]
     named = [*file_ids, *files_in(messages), *(each for one in given for each in one.file_ids())]
-    found = await _existing(stores, caller, named)
+    found = await existing_files(stores, caller, named)
     for file_id in (each for message in messages for each in message.image_ids()):
         check_image(found[file_id])
-    for each in given:
-        _check_vector_stores(each)
+    for vector_store_id in (each for one in given for each in one.vector_store_ids()):
+        await find_vector_store(stores, caller, vector_store_id)
 
 
-async def _existing(stores: Stores, caller: Caller, file_ids: Iterable[str]) -> dict[str, Document]:
+async def existing_files(stores: Stores, caller: Caller, file_ids: Iterable[str]) -> dict[str, Document]:
+    """Return the files that a request names, by their ids.
+
+    Raises:
+        InvalidRequest: one of them is not there.
+    """
     wanted = list(dict.fromkeys(file_ids))
     if not wanted:
         return {}
@@ -102,12 +141,3 @@ async def _existing(stores: Stores, caller: Caller, file_ids: Iterable[str]) -> 
     if unknown := [file_id for file_id in wanted if file_id not in found]:
         raise InvalidRequest(f"The following file ids were not found: {', '.join(unknown)}")
     return found
-
-
-def _check_vector_stores(resources: ToolResources) -> None:
-    """Refuse them, which is any: this server keeps none yet."""
-    for vector_store_id in resources.vector_store_ids():
-        raise NotFound(f"vector store with id '{vector_store_id}' not found.")
-    if resources.helpers():
-        param = "tool_resources.file_search.vector_stores"
-        raise InvalidRequest("This server does not keep vector stores.", param=param)

@@ -24,6 +24,7 @@ class Settings(FileSettings):
     max_body_bytes: PositiveInt = 10 * 1024 * 1024
     max_file_bytes: PositiveInt = 512 * 1024 * 1024
     allow_input_download: bool = False  # of files that clients put in for their assistants
+    search_patience_s: PositiveFloat = 30.0  # how long a client's own search is waited for
     announce_after_s: PositiveFloat = 5.0  # a message that nobody announced by then is announced again
 
     # the same as in the orchestrator: here only for the list of models

@@ -2,18 +2,19 @@
 
 import time
 
+from services.gateway.attachments import NewResources, prepare
 from services.gateway.auth import Caller
 from services.gateway.run_creation import add_messages
+from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.threads import CreateThreadFields
 from shared.failpoints import failpoint
 from shared.ids import new_sequence
-from shared.runs.model import Json
 from shared.stores.database import Document
 
 
 async def create_thread(
-    stores: Stores, caller: Caller, body: CreateThreadFields, resources: Json
+    stores: Stores, shelves: Shelves, caller: Caller, body: CreateThreadFields, resources: NewResources
 ) -> tuple[Document, list[Document]]:
     """Store the thread, which may work on ``resources``, behind its messages: nobody knows its id before.
 
@@ -25,8 +26,9 @@ async def create_thread(
         "seq": new_sequence(),
         "created_at": int(time.time()),
         "metadata": body.metadata or {},
-        "tool_resources": resources,
+        "tool_resources": resources.stored,
     }
+    await prepare(stores, shelves, caller, resources)
     messages = await add_messages(stores, caller, thread["_id"], body.messages or [], behind=0)
     failpoint("gateway.thread_messages_stored")
     await stores.threads.add(thread)

@@ -23,8 +23,10 @@ class Version(IntEnum):
 BY_NAME = {"v1": Version.V1, "v2": Version.V2}
 
 
-def negotiate(header: str | None) -> Version:
+def negotiate(header: str | None, *, default: Version | None = None) -> Version:
     """Read the ``OpenAI-Beta`` header: a comma separated list, of which the highest version counts.
+
+    ``default`` is for a header that names no version of this API.
 
     Raises:
         InvalidRequest: the header names no version of this API, or one that does not exist.
@@ -34,6 +36,8 @@ def negotiate(header: str | None) -> Version:
     """
     entries = [entry.strip() for entry in (header or "").split(",")]
     names = [entry.removeprefix(ENTRY) for entry in entries if entry.startswith(ENTRY)]
+    if not names and default is not None:
+        return default
     if not names:
         raise InvalidRequest(MISSING, code="invalid_beta")
     for name in names:

@@ -54,7 +54,9 @@ def run_view(run: Run, event: Event | None = None) -> Json:
         "model": settings.model,
         "instructions": settings.instructions,
         "tools": list(settings.tools),
-        "tool_resources": settings.tool_resources,
+        "tool_resources": {  # without the vector stores, as recorded
+            tool: named for tool, named in settings.tool_resources.items() if tool != "file_search"
+        },
         "metadata": run.metadata,
         "temperature": 1.0 if settings.temperature is None else settings.temperature,
         "top_p": 1.0 if settings.top_p is None else settings.top_p,

@@ -6,6 +6,7 @@ searches asks ``searchable`` first, since the files of a store are not touched w
 
 ``gone_at``  when it expires, or ``NEVER``
 ``wake_at``  when a sweeper should look: an expired or deleted one is in the index until ``dropped``
+``most_files``  at least as many as it has: so that to add one, they need not be counted
 """
 
 from collections.abc import Callable, Iterable
@@ -45,6 +46,7 @@ class VectorStores:
             "version": 0,
             "created_at": int(now),
             "last_active_at": int(now),
+            "most_files": 0,
             **fields,
         }
         document |= _times(document)
@@ -107,6 +109,16 @@ class VectorStores:
             if step(store):
                 with suppress(Stale):  # then others have used it just now
                     await self.change(project_id, store["_id"], step)
+
+    async def make_room(self, vector_store_id: str, files: int, *, most: int) -> bool:
+        """Note that ``files`` come in; False if it was deleted, or may then have more than ``most``."""
+        room = {"_id": vector_store_id, "live": True, "most_files": {"$lte": most - files}}
+        return (await self._stores.update_one(room, {"$inc": {"most_files": files}})).matched_count > 0
+
+    async def set_most_files(self, store: Document, files: int) -> None:
+        """They were counted, unless some came in since ``store`` was read."""
+        same = {"_id": store["_id"], "live": True, "most_files": store["most_files"]}
+        await self._stores.update_one(same, {"$set": {"most_files": files}})
 
     async def delete(self, project_id: str, vector_store_id: str, now: float) -> bool:
         """Leave nothing but the place in the list; whether this call did. The index is to be dropped."""

@@ -1,5 +1,6 @@
 """Every method of the stores of vector stores and their files, called for ``test_queries.py``."""
 
+from services.gateway.stores.file_batches import FileBatchStore
 from shared.runs.model import Json
 from shared.stores.database import Database, Document
 from shared.stores.page import PageQuery
@@ -31,9 +32,22 @@ async def of_vector_stores(db: Database) -> Called:
     await called.searchable("p", ["2", "4"], NOW)
     await called.change("p", "2", lambda before: {"name": "x"})
     await called.used("p", ["3"], NOW + 9)
+    assert await called.make_room("4", 3, most=3)
+    await called.set_most_files(await called.get("p", "4"), 2)
     await called.delete("p", "2", NOW)
     assert await called.claim_due(NOW + 8 * 86_400)
     assert await called.dropped("2", NOW)
+    return called
+
+
+async def of_file_batches(db: Database) -> Called:
+    called = Called(FileBatchStore(db))
+    await called.create_indexes()
+    for n in range(MANY):
+        await called.add(f"b{n}", f"vs_{n % 50}", NOW)
+    assert await called.get("vs_2", "b2")
+    await called.cancel("b2")
+    await called.forget_store("vs_2")
     return called
 
 

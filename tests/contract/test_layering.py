@@ -33,8 +33,6 @@ THE_DRIVER = "shared/stores/database.py"
 ONLY_ONE_USER: dict[str, str] = {
     "shared.intake": "tool_retrieval takes its requests the same way",
     "shared.stores.executions": "tool_retrieval keeps the same ledger",
-    "shared.stores.vector_store_files": "tool_retrieval takes them in",
-    "shared.stores.vector_stores": "tool_retrieval searches them",
     "shared.tokenizer": "tool_retrieval cuts files by tokens",
     "shared.files.parsed": "tool_retrieval writes it, the gateway shows it",
 }

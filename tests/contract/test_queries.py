@@ -28,7 +28,11 @@ from shared.stores.numbered import WIDEST
 from tests.contract.exercises_of_keys import of_keys, of_requests, of_usage
 from tests.contract.exercises_of_retrieval import of_parsed_files, of_searches
 from tests.contract.exercises_of_threads import MANY, PAGES, of_messages, of_runs
-from tests.contract.exercises_of_vector_stores import of_vector_store_files, of_vector_stores
+from tests.contract.exercises_of_vector_stores import (
+    of_file_batches,
+    of_vector_store_files,
+    of_vector_stores,
+)
 from tests.contract.query_log import Called, Query, QueryLog, index_of, recording
 from tests.unit.run_samples import NOW
 
@@ -56,6 +60,8 @@ async def of_assistants(db: Database) -> Called:
     await called.get("p", "2")
     await called.change("p", "2", lambda before: {"name": "x"})
     await called.forget_file("p", "file-1")
+    await called.names_vector_store("p", "vs_1")
+    await called.forget_vector_store("p", "vs_1")
     await called.delete("p", "2")
     return called
 
@@ -71,6 +77,8 @@ async def of_threads(db: Database) -> Called:
     await called.get("p", "2")
     await called.change("p", "2", lambda before: {"metadata": {}})
     await called.forget_file("p", "file-1")
+    await called.names_vector_store("p", "vs_1")
+    await called.forget_vector_store("p", "vs_1")
     called.missing.discard("pull")  # which that one calls
     await called.delete("p", "2")
     return called
@@ -156,6 +164,7 @@ EXERCISES: tuple[Callable[[Database], Awaitable[Called]], ...] = (
     of_parsed_files,
     of_vector_stores,
     of_vector_store_files,
+    of_file_batches,
 )
 
 

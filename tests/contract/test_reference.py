@@ -19,6 +19,7 @@ from tests.contract.reference import (
     operations,
 )
 from tests.contract.tour import Seen, Tour, Worked
+from tests.integration.retrieval_stand_in import RESULT, searching
 from tests.integration.running_gateway import running_gateway
 
 BETAS: tuple[Beta, ...] = ("v1", "v2")
@@ -45,6 +46,10 @@ DEVIATIONS = {
     Deviation("v1", "thread.run.step", "", "expires_at is not listed"): f"beside expired_at: {RECORDED}",
     Deviation("v2", "thread.run.step", "", "expires_at is not listed"): f"beside expired_at: {RECORDED}",
     Deviation("v2", "assistant", "", "reasoning_effort is not listed"): RECORDED,
+    Deviation("v2", "vector_store", "", "description is not listed"): RECORDED,
+    Deviation("v2", "vector_store", "name", "is NoneType"): RECORDED,
+    Deviation("v2", "vector_store", "expires_after", "is NoneType"): RECORDED,
+    Deviation("v2", "vector_store.file_batch", "object", "enum fails"): RECORDED,
     Deviation("v2", "thread.run", "", "reasoning_effort is not listed"): RECORDED,
     Deviation("v2", "thread.run", "", "tool_resources is not listed"): RECORDED,
 }
@@ -83,7 +88,11 @@ def seen(kafka_bootstrap: str, mongo_url: str, model_url: str) -> Seen:
         worker.close()
 
     models = {"model_url": model_url, "model_aliases": {"gpt-4": "m"}}
-    with running_gateway(kafka_bootstrap, mongo_url, database, **models) as url:
+    with (
+        running_gateway(kafka_bootstrap, mongo_url, database, **models) as url,
+        searching(kafka_bootstrap, mongo_url, database) as searcher,
+    ):
+        searcher.results = [RESULT]
         asyncio.run(tour(url))
     return seen
 

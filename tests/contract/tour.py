@@ -65,6 +65,8 @@ class Tour:
             self.messages()
             if self.beta == "v1":
                 self.v1_files()
+            else:
+                self.vector_stores()
             await self.runs()
             await self.streams()
             self.deletions()
@@ -112,6 +114,29 @@ class Tour:
             image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
             content = [{"type": "text", "text": "What is this?"}, image]
             self.call("POST /threads/{thread_id}/messages", {"role": "user", "content": content})
+
+    def vector_stores(self) -> None:
+        files = [self.ids["file_id"]]
+        self.ids["vector_store_id"] = self.call("POST /vector_stores", {"name": "n", "file_ids": files})["id"]
+        self.call("POST /vector_stores")  # everything by default
+        self.call("GET /vector_stores")
+        self.call("GET /vector_stores", params={"after": "vs_unknown"})
+        self.call("GET /vector_stores/{vector_store_id}")
+        policy = {"anchor": "last_active_at", "days": 7}
+        self.call("POST /vector_stores/{vector_store_id}", {"expires_after": policy})
+        self.call("POST /vector_stores/{vector_store_id}/files", {"file_id": files[0]})
+        self.call("GET /vector_stores/{vector_store_id}/files")
+        self.call("GET /vector_stores/{vector_store_id}/files/{file_id}")
+        attributes = {"attributes": {"year": 2023, "by": "Jane", "public": True}}
+        self.call("POST /vector_stores/{vector_store_id}/files/{file_id}", attributes)
+        self.call("GET /vector_stores/{vector_store_id}/files/{file_id}/content")
+        batches = "/vector_stores/{vector_store_id}/file_batches"
+        self.ids["batch_id"] = self.call(f"POST {batches}", {"file_ids": files})["id"]
+        self.call(f"GET {batches}/{{batch_id}}")
+        self.call(f"GET {batches}/{{batch_id}}/files")
+        self.call(f"POST {batches}/{{batch_id}}/cancel")
+        self.call("POST /vector_stores/{vector_store_id}/search", {"query": "x"})
+        self.refused("GET", "/vector_stores/vs_unknown")
 
     def v1_files(self) -> None:
         self.call("GET /assistants/{assistant_id}/files")
@@ -161,6 +186,8 @@ class Tour:
     def deletions(self) -> None:
         if self.beta == "v2":
             self.call("DELETE /threads/{thread_id}/messages/{message_id}")
+            self.call("DELETE /vector_stores/{vector_store_id}/files/{file_id}")
+            self.call("DELETE /vector_stores/{vector_store_id}")
         for path in ("/threads/{thread_id}", "/assistants/{assistant_id}", "/files/{file_id}"):
             self.call(f"DELETE {path}")
 

@@ -56,6 +56,24 @@ FUNCTION_V2 = """
  "description": "Gets the user's current weather",
  "parameters": {"type": "object", "properties": {}}, "strict": false}}
 """
+# September 2025, by the tests of openai/openai-dotnet (MIT)
+VECTOR_STORE = """
+{"id": "vs_x", "object": "vector_store", "created_at": 1758064158, "name": null, "description": null,
+ "usage_bytes": 0, "file_counts": {"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 0},
+ "status": "completed", "expires_after": null, "expires_at": null, "last_active_at": 1758064158,
+ "metadata": {}}
+"""
+VECTOR_STORE_FILE = """
+{"id": "file-x", "object": "vector_store.file", "usage_bytes": 1045, "created_at": 1758064162,
+ "vector_store_id": "vs_x", "status": "completed", "last_error": null,
+ "chunking_strategy": {"type": "static",
+  "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}}, "attributes": {}}
+"""
+FILE_BATCH = """
+{"id": "vsfb_x", "object": "vector_store.file_batch", "created_at": 1758064162, "status": "in_progress",
+ "vector_store_id": "vs_x",
+ "file_counts": {"in_progress": 5, "completed": 0, "failed": 0, "cancelled": 0, "total": 5}}
+"""
 EMPTY_LIST = """{"object": "list", "data": [], "first_id": null, "last_id": null, "has_more": false}"""
 
 

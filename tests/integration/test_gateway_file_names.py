@@ -83,9 +83,9 @@ def test_what_v2_gives_does_not_show_in_v1_and_stays(v1: Api, v2: Api) -> None:
 def test_retrieval_alone_gives_the_code_interpreter_nothing(v1: Api, v2: Api) -> None:
     one = file(v1)
     path = f"/assistants/{assistant_v1(v1, one, tool='retrieval')}"
-    assert v2.get(path)["tool_resources"] == {}
+    assert "code_interpreter" not in v2.get(path)["tool_resources"]
     assert v1.post(path, {"tools": [CODE]})["file_ids"] == [one]
-    assert v2.get(path)["tool_resources"] == for_code(one)
+    assert v2.get(path)["tool_resources"]["code_interpreter"] == {"file_ids": [one]}
 
 
 def test_files_are_attached_and_detached_one_by_one(v1: Api, v2: Api) -> None:
@@ -133,9 +133,12 @@ def test_an_attachment_of_a_message_goes_to_the_tools_of_its_thread(v1: Api, v2:
     made = v2.post(f"/threads/{thread}/messages", message)
     assert made["attachments"] == attachments
     assert v2.get(f"/threads/{thread}/messages/{made['id']}") == made
-    assert v2.get(f"/threads/{thread}")["tool_resources"] == for_code(two)
+    resources = v2.get(f"/threads/{thread}")["tool_resources"]
+    [vector_store] = resources["file_search"]["vector_store_ids"]
+    assert resources == for_code(two) | {"file_search": {"vector_store_ids": [vector_store]}}
+    assert [each["id"] for each in v2.get(f"/vector_stores/{vector_store}/files")["data"]] == [one]
     v2.post(f"/threads/{thread}/messages", message)
-    assert v2.get(f"/threads/{thread}")["tool_resources"] == for_code(two)
+    assert v2.get(f"/threads/{thread}")["tool_resources"] == resources
     assert v1.get(f"/threads/{thread}/messages/{made['id']}")["file_ids"] == [one, two]
 
 
@@ -147,7 +150,10 @@ def test_a_message_of_v1_has_files_for_every_tool(v1: Api, v2: Api) -> None:
     assert made["file_ids"] == [one, two]
     [seen] = v2.get(f"/threads/{thread}/messages")["data"]
     assert seen["attachments"] == [{"file_id": each, "tools": [CODE, SEARCH]} for each in (one, two)]
-    assert v2.get(f"/threads/{thread}")["tool_resources"] == for_code(one, two)
+    resources = v2.get(f"/threads/{thread}")["tool_resources"]
+    assert resources["code_interpreter"] == for_code(one, two)["code_interpreter"]
+    [vector_store] = resources["file_search"]["vector_store_ids"]
+    assert [each["id"] for each in v2.get(f"/vector_stores/{vector_store}/files")["data"]] == [two, one]
     path = f"/threads/{thread}/messages/{made['id']}/files"
     found = v1.get(path)
     assert [each["id"] for each in found["data"]] == [two, one]

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from services.gateway.openapi import text
-from tests.integration.running_gateway import KEY, V1, Worker, api, running_gateway
+from tests.integration.running_gateway import KEY, V1, V2, Worker, api, running_gateway
 from tests.processes import beside_python
 
 BUDGET_S = 17
@@ -29,6 +29,7 @@ PHASES = {
 }
 NO_API = "^/(livez|readyz)$"
 NO_SUCH = {"assistant_id": "asst_x", "thread_id": "thread_x", "message_id": "msg_x", "file_id": "file-x"}
+NO_SUCH |= {"vector_store_id": "vs_x"}
 
 
 class NoModels(BaseHTTPRequestHandler):
@@ -61,7 +62,7 @@ def database() -> str:
 @pytest.fixture(scope="module")
 def url(kafka_bootstrap: str, mongo_url: str, database: str, model_url: str) -> Iterator[str]:
     models = {"model_url": model_url, "model_aliases": {"gpt-4": "m"}}
-    with running_gateway(kafka_bootstrap, mongo_url, database, **models) as url:
+    with running_gateway(kafka_bootstrap, mongo_url, database, **models, search_patience_s=0.2) as url:
         yield url
 
 
@@ -76,9 +77,14 @@ def things(url: str, mongo_url: str, database: str) -> dict[str, str]:
     message = client.post(f"/threads/{thread}/messages", {"role": "user", "content": "x", "file_ids": [file]})
     run = client.post(f"/threads/{thread}/runs", {"assistant_id": assistant})["id"]
     asyncio.run(finish(mongo_url, database, run))
+    v2 = {**client.headers, **V2}
+    store = client.client.post("/vector_stores", headers=v2, json={"file_ids": [file]}).json()["id"]
+    path = f"/vector_stores/{store}/file_batches"
+    batch = client.client.post(path, headers=v2, json={"file_ids": [file]}).json()["id"]
     step = client.get(f"/threads/{thread}/runs/{run}/steps")["data"][0]["id"]
     client.client.close()
     ids = {"assistant_id": assistant, "thread_id": thread, "message_id": message["id"]}
+    ids |= {"vector_store_id": store, "batch_id": batch}
     return {**ids, "run_id": run, "step_id": step, "file_id": file, "model": "gpt-4"}
 
 

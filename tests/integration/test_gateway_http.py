@@ -66,7 +66,7 @@ def test_the_version_comes_before_the_body(url: str) -> None:
     [
         ("POST", "/v1/foo"),
         ("GET", "/v1/threads//messages"),
-        ("POST", "/v1/vector_stores"),
+        ("POST", "/v1/vector_stores/vs_1/files/"),
         ("GET", "/v1/assistants/asst_1/files"),
         ("GET", "/v1/threads/"),
     ],

@@ -10,9 +10,11 @@ from services.gateway.assistant_files import attached, detached
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
+from services.gateway.knowledge import change_in_v1
 from services.gateway.lookup import check_named, find_assistant, find_file, missing
 from services.gateway.paging import Paging, list_view, page_of
 from services.gateway.routes import answers
+from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.assistants import AttachFile, assistant_file_view
 from services.gateway.wire.objects import AssistantFileDeleted, AssistantFileObject, ListAnswer
@@ -22,7 +24,7 @@ from shared.runs.model import Json
 PURPOSE = "assistants"
 
 
-def build_router(stores: Stores, door: Door) -> APIRouter:
+def build_router(stores: Stores, shelves: Shelves, door: Door) -> APIRouter:
     router = APIRouter(prefix="/assistants/{assistant_id}/files", tags=["Assistants"], responses=ERRORS)
     v1_only = door.v1_only
 
@@ -44,8 +46,8 @@ def build_router(stores: Stores, door: Door) -> APIRouter:
             )
             raise InvalidRequest(message, param="file_id")
         now = int(time.time())
-        assistant = await stores.assistants.change(
-            caller.project_id, assistant_id, lambda old: attached(old, body.file_id, now)
+        assistant = await change_in_v1(
+            stores, shelves, caller, assistant_id, lambda old: attached(old, body.file_id, now)
         )
         if assistant is None:
             raise missing("assistant", assistant_id)
@@ -71,7 +73,7 @@ def build_router(stores: Stores, door: Door) -> APIRouter:
         assistant_id: str, file_id: str, caller: Annotated[Caller, Depends(v1_only)]
     ) -> JSONResponse:
         one_of(await find_assistant(stores, caller, assistant_id), file_id)
-        await stores.assistants.change(caller.project_id, assistant_id, lambda old: detached(old, file_id))
+        await change_in_v1(stores, shelves, caller, assistant_id, lambda old: detached(old, file_id))
         return answers.deleted(file_id, "assistant.file")
 
     return router

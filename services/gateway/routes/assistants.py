@@ -10,11 +10,14 @@ from services.gateway.assistant_files import with_file_ids
 from services.gateway.auth import Caller, Door
 from services.gateway.body import read_body
 from services.gateway.documents import ERRORS, operation
+from services.gateway.knowledge import change_in_v1, forget, with_helper, with_v1_files
 from services.gateway.lookup import check_named, find_assistant, made_before, missing
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
+from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
+from services.gateway.version import Version
 from services.gateway.wire.assistants import (
     DEFAULTS,
     AssistantFields,
@@ -30,15 +33,15 @@ from shared.ids import new_sequence
 from shared.runs.model import Json
 
 
-def build_router(stores: Stores, door: Door) -> APIRouter:
+def build_router(stores: Stores, shelves: Shelves, door: Door) -> APIRouter:
     router = APIRouter(prefix="/assistants", tags=["Assistants"], responses=ERRORS)
-    _add_creation(router, stores, door)
+    _add_creation(router, stores, shelves, door)
     _add_reading(router, stores, door)
-    _add_changes(router, stores, door)
+    _add_changes(router, stores, shelves, door)
     return router
 
 
-def _add_creation(router: APIRouter, stores: Stores, door: Door) -> None:
+def _add_creation(router: APIRouter, stores: Stores, shelves: Shelves, door: Door) -> None:
     @router.post(
         "",
         response_model=AssistantObject,
@@ -59,6 +62,10 @@ def _add_creation(router: APIRouter, stores: Stores, door: Door) -> None:
             **changes_to(DEFAULTS, body, now),
         }
         check_json_mode(assistant["tools"], assistant["response_format"])
+        if caller.version is Version.V1:
+            assistant = await with_v1_files(stores, shelves, caller, DEFAULTS, assistant)
+        else:
+            assistant = await with_helper(shelves, caller, assistant, body.resources())
         await stores.assistants.add(assistant)
         return answers.one(assistant_view(assistant, caller.version), caller)
 
@@ -75,7 +82,7 @@ def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
         return answers.one(assistant_view(found, caller.version), caller)
 
 
-def _add_changes(router: APIRouter, stores: Stores, door: Door) -> None:
+def _add_changes(router: APIRouter, stores: Stores, shelves: Shelves, door: Door) -> None:
     assistants = stores.assistants
 
     @router.post(
@@ -88,15 +95,20 @@ def _add_changes(router: APIRouter, stores: Stores, door: Door) -> None:
     ) -> JSONResponse:
         body = await read_body(request, caller.version, ModifyAssistantV1, ModifyAssistant)
         await check_body(stores, caller, body)
-        found = await assistants.change(caller.project_id, assistant_id, lambda old: changed(old, body))
+        if caller.version is Version.V1:
+            found = await change_in_v1(stores, shelves, caller, assistant_id, lambda old: changed(old, body))
+        else:
+            found = await assistants.change(caller.project_id, assistant_id, lambda old: changed(old, body))
         if found is None:
             raise missing("assistant", assistant_id)
         return answers.one(assistant_view(found, caller.version), caller)
 
     @router.delete("/{assistant_id}", response_model=AssistantDeleted, openapi_extra=operation())
     async def delete_assistant(assistant_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        assistant = await find_assistant(stores, caller, assistant_id)
         if not await assistants.delete(caller.project_id, assistant_id):
             raise missing("assistant", assistant_id)
+        await forget(shelves, caller.project_id, assistant)
         return answers.deleted(assistant_id, "assistant")
 
 

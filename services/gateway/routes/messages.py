@@ -16,6 +16,7 @@ from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
 from services.gateway.run_creation import add_messages
+from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.messages import CreateMessage, CreateMessageV1, ModifyMessage, ModifyMessageV1
 from services.gateway.wire.objects import ListAnswer, MessageDeleted, MessageObject
@@ -27,15 +28,17 @@ from shared.stores.page import PageQuery
 from shared.tasks import both
 
 
-def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
+def build_router(stores: Stores, announcer: Announcer, shelves: Shelves, door: Door) -> APIRouter:
     router = APIRouter(prefix="/threads/{thread_id}/messages", tags=["Messages"], responses=ERRORS)
-    _add_creation(router, stores, announcer, door)
+    _add_creation(router, stores, announcer, shelves, door)
     _add_reading(router, stores, door)
     _add_changes(router, stores, announcer, door)
     return router
 
 
-def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
+def _add_creation(
+    router: APIRouter, stores: Stores, announcer: Announcer, shelves: Shelves, door: Door
+) -> None:
     @router.post(
         "",
         response_model=MessageObject,
@@ -53,7 +56,7 @@ def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door:
         await check_named(stores, caller, messages=[body])
         if active:
             raise locked(thread_id, active)
-        await attach(stores, caller, thread, [body])
+        await attach(stores, shelves, caller, thread, [body])
         [message] = await add_messages(stores, caller, thread_id, [body])
         failpoint("gateway.message_stored")
         await withdraw_if_late(stores, message)

@@ -20,6 +20,7 @@ from services.gateway.run_changes import cancel, event_before, outputs_of, statu
 from services.gateway.run_creation import add_messages, new_run, require_idle, require_input, start
 from services.gateway.search_content import SearchContent
 from services.gateway.settings import Settings
+from services.gateway.shelves import Shelves
 from services.gateway.sse import EventStream
 from services.gateway.stores.all import Stores
 from services.gateway.stream.streams import Streams
@@ -48,9 +49,17 @@ from shared.tasks import both
 class RunRoutes:
     """What the handlers of this file have in common: a run is stored, told, and answered."""
 
-    def __init__(self, stores: Stores, announcer: Announcer, streams: Streams, settings: Settings) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        announcer: Announcer,
+        shelves: Shelves,
+        streams: Streams,
+        settings: Settings,
+    ) -> None:
         self.stores = stores
         self.announcer = announcer
+        self._shelves = shelves
         self._streams = streams
         self._settings = settings
         self._places = RunPlaces(stores.usage, stores.runs)
@@ -72,7 +81,7 @@ class RunRoutes:
         if body.messages():  # else storing the run shows whether there is another
             await require_idle(self.stores, thread_id)
         await check_named(self.stores, caller, messages=body.messages())
-        thread = await attach(self.stores, caller, thread, body.messages())
+        thread = await attach(self.stores, self._shelves, caller, thread, body.messages())
         settings = joined_instructions(
             body.settings(assistant, thread["tool_resources"]), body.additional_instructions
         )
@@ -92,12 +101,12 @@ class RunRoutes:
         new_thread = body.new_thread()
         said = [new_thread.resources(), body.resources()]
         await check_named(self.stores, caller, messages=new_thread.messages or (), resources=said)
-        resources = new_resources(new_thread, body.resources(), caller)
-        settings = body.settings(assistant, resources)
+        resources = await new_resources(self.stores, caller, new_thread, body.resources())
+        settings = body.settings(assistant, resources.stored)
         run = new_run(body, settings, "", caller, self._settings.run_expiry_s)
         await require_input(self.stores, caller, run, new_thread.messages or [])
         await self._places.reserve(caller, run.id)
-        thread, messages = await create_thread(self.stores, caller, new_thread, resources)
+        thread, messages = await create_thread(self.stores, self._shelves, caller, new_thread, resources)
         run = run.evolve(thread_id=thread["_id"])
         first = [("thread.created", thread_view(thread))]
         return await self._start(run, messages, caller, stream=body.stream or False, first=first)
@@ -185,10 +194,15 @@ class RunRoutes:
 
 
 def build_router(
-    stores: Stores, announcer: Announcer, streams: Streams, door: Door, settings: Settings
+    stores: Stores,
+    announcer: Announcer,
+    shelves: Shelves,
+    streams: Streams,
+    door: Door,
+    settings: Settings,
 ) -> APIRouter:
     router = APIRouter(prefix="/threads", tags=["Runs"], responses=ERRORS)
-    routes = RunRoutes(stores, announcer, streams, settings)
+    routes = RunRoutes(stores, announcer, shelves, streams, settings)
     _add_creation(router, routes, door)
     _add_reading(router, routes, door)
     _add_changes(router, routes, door)

@@ -16,9 +16,11 @@ from services.gateway.metadata import METADATA_PARAMETER, MetadataFilter, merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
 from services.gateway.run_changes import cancel
+from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.thread_creation import create_thread as create
 from services.gateway.wire.objects import ListAnswer, ThreadDeleted, ThreadObject
+from services.gateway.wire.resources import searched
 from services.gateway.wire.threads import (
     CreateThread,
     CreateThreadV1,
@@ -32,22 +34,25 @@ from shared.failpoints import failpoint
 from shared.runs.model import Json
 
 
-def build_router(stores: Stores, announcer: Announcer, door: Door) -> APIRouter:
+def build_router(stores: Stores, announcer: Announcer, shelves: Shelves, door: Door) -> APIRouter:
     router = APIRouter(prefix="/threads", tags=["Threads"], responses=ERRORS)
-    _add_creation(router, stores, announcer, door)
+    _add_creation(router, stores, announcer, shelves, door)
     _add_reading(router, stores, door)
-    _add_changes(router, stores, announcer, door)
+    _add_changes(router, stores, announcer, shelves, door)
     return router
 
 
-def _add_creation(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
+def _add_creation(
+    router: APIRouter, stores: Stores, announcer: Announcer, shelves: Shelves, door: Door
+) -> None:
     @router.post("", response_model=ThreadObject, openapi_extra=operation(CreateThread, CreateThreadV1))
     async def create_thread(request: Request, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
         body = await read_body(request, caller.version, CreateThreadV1, CreateThread)
         if made := await made_before(stores.threads, caller, "thread"):
             return answers.one(thread_view(made), caller)
         await check_named(stores, caller, messages=body.messages or (), resources=[body.resources()])
-        thread, messages = await create(stores, caller, body, new_resources(body, None, caller))
+        resources = await new_resources(stores, caller, body, None)
+        thread, messages = await create(stores, shelves, caller, body, resources)
         for message in messages:
             announcer.message_changed(message)
         return answers.one(thread_view(thread), caller)
@@ -71,7 +76,9 @@ def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
         return answers.one(thread_view(await find_thread(stores, caller, thread_id)), caller)
 
 
-def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: Door) -> None:
+def _add_changes(
+    router: APIRouter, stores: Stores, announcer: Announcer, shelves: Shelves, door: Door
+) -> None:
     threads = stores.threads
 
     @router.post(
@@ -89,12 +96,15 @@ def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: 
 
     @router.delete("/{thread_id}", response_model=ThreadDeleted, openapi_extra=operation())
     async def delete_thread(thread_id: str, caller: Annotated[Caller, Depends(door)]) -> JSONResponse:
+        thread = await find_thread(stores, caller, thread_id)
         if not await threads.delete(caller.project_id, thread_id):
             raise missing("thread", thread_id)
         failpoint("gateway.thread_gone")
         await cancel_active(stores, announcer, thread_id)
         await stores.messages.delete_thread(thread_id)
         await stores.search_results.delete_thread(thread_id)
+        for vector_store_id in searched(thread["tool_resources"]):
+            await shelves.delete_helper(caller.project_id, vector_store_id)
         return answers.deleted(thread_id, "thread")
 
 

@@ -47,6 +47,12 @@ class AssistantStore:
         await self._owned.pull(project_id, CODE_FILES, file_id)
         await self._owned.pull(project_id, V1_FILES, file_id)
 
+    async def names_vector_store(self, project_id: str, vector_store_id: str) -> bool:
+        return await self._owned.names_vector_store(project_id, vector_store_id)
+
+    async def forget_vector_store(self, project_id: str, vector_store_id: str) -> None:
+        await self._owned.forget_vector_store(project_id, vector_store_id)
+
     async def delete(self, project_id: str, assistant_id: str) -> bool:
         return await self._owned.delete(project_id, assistant_id)
 

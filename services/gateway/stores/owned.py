@@ -10,6 +10,7 @@ from shared.stores.database import ASCENDING, Collection, Document, DuplicateKey
 
 MAX_TRIES = 8
 CODE_FILES = "tool_resources.code_interpreter.file_ids"
+SEARCHED = "tool_resources.file_search.vector_store_ids"
 
 
 class OwnedStore:
@@ -19,6 +20,7 @@ class OwnedStore:
     async def create_indexes(self) -> None:
         keys = ("project_id", "live", "seq")
         await self._objects.create_index([(key, ASCENDING) for key in keys])
+        await self._objects.create_index(SEARCHED, sparse=True)  # few name a vector store
 
     async def add(self, document: Document) -> None:
         """Store it. A repeat of the same write changes nothing."""
@@ -57,6 +59,15 @@ class OwnedStore:
         await self._objects.update_many(
             {"project_id": project_id, path: value}, {"$pull": out, "$inc": {"version": 1}}
         )
+
+    async def names_vector_store(self, project_id: str, vector_store_id: str) -> bool:
+        """Whether one of them names it."""
+        naming = {SEARCHED: vector_store_id, "project_id": project_id}
+        return await self._objects.find_one(naming, {"_id": True}) is not None
+
+    async def forget_vector_store(self, project_id: str, vector_store_id: str) -> None:
+        """None of them names the vector store any more."""
+        await self.pull(project_id, SEARCHED, vector_store_id)
 
     async def delete(self, project_id: str, object_id: str) -> bool:
         """Leave nothing but the place in the list; whether there was something to delete."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Self
 
+from services.gateway.stream.bell import Bell
 from services.gateway.stream.frames import Arrived
 from services.gateway.stream.inbox import Inbox
 from services.gateway.stream.lease import SlotLease
@@ -74,10 +75,13 @@ class Streams:
 
     def open(self) -> "Stream":
         """Draw a stream. Frames are kept for it from now on, until it is closed."""
-        slot = Slot(slot=self._slot, stream=new_id("stream"))
-        inbox = self._inboxes[slot.stream] = Inbox()
-        metrics.STREAMS.set(len(self._inboxes))
+        slot, inbox = self._draw()
         return Stream(self, slot, inbox, self._runs, self._pace)
+
+    def bell(self) -> Bell:
+        """Draw a bell for somebody else to ring, through Kafka as well."""
+        slot, inbox = self._draw()
+        return Bell(slot, inbox, self.forget)
 
     def end_all(self) -> None:
         """End every open stream with an error its client can act on: the process stops."""
@@ -87,6 +91,12 @@ class Streams:
     def forget(self, stream: str) -> None:
         self._inboxes.pop(stream, None)
         metrics.STREAMS.set(len(self._inboxes))
+
+    def _draw(self) -> tuple[Slot, Inbox]:
+        slot = Slot(slot=self._slot, stream=new_id("stream"))
+        inbox = self._inboxes[slot.stream] = Inbox()
+        metrics.STREAMS.set(len(self._inboxes))
+        return slot, inbox
 
     async def _listen(self) -> None:
         """Lease a slot and read it; another one if the lease is lost."""

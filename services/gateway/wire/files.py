@@ -1,5 +1,6 @@
 """Files: what an upload may say, and the object."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -17,6 +18,9 @@ PURPOSES = {
 INPUT = ("assistants", "user_data")  # what clients put in and, by default, do not get out again
 SHORTEST_S, LONGEST_S = 3600, 2_592_000
 IMAGE_PURPOSES = ("vision", "assistants", "assistants_output")
+DOCUMENTS = frozenset(("doc", "docx", "html", "json", "md", "pdf", "pptx", "tex", "txt"))
+SOURCES = frozenset(("c", "cpp", "cs", "css", "go", "java", "js", "php", "py", "rb", "sh", "ts"))
+SEARCHABLE = DOCUMENTS | SOURCES  # endings of names
 IMAGE_ENDINGS = (".jpeg", ".jpg", ".png", ".gif", ".webp")
 
 
@@ -68,6 +72,32 @@ def check_image(file: Document) -> None:
     if file["purpose"] not in IMAGE_PURPOSES:
         raise InvalidRequest(
             f"Invalid message content: Expected file purpose to be 'vision' but got '{file['purpose']}'."
+        )
+
+
+def ending_of(file: Document) -> str:
+    """The ending of its name in small letters, without its dot; empty if it has none."""
+    _, dot, ending = file["filename"].rpartition(".")
+    return ending.lower() if dot else ""
+
+
+def is_searchable(file: Document) -> bool:
+    return ending_of(file) in SEARCHABLE
+
+
+def check_searchable(files: Iterable[Document]) -> None:
+    """
+    Raises:
+        InvalidRequest: one is of a kind that file search does not read.
+    """
+    others = sorted({ending_of(file) for file in files if not is_searchable(file)})
+    if others:
+        endings = ", ".join(f".{ending}" if ending else "none" for ending in others)
+        raise InvalidRequest(
+            f"Files with extensions [{endings}] are not supported for retrieval. "
+            "See https://platform.openai.com/docs/assistants/tools/file-search/supported-files",
+            param="file_ids",
+            code="unsupported_file",
         )
 
 

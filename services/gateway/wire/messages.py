@@ -178,8 +178,17 @@ def files_in(messages: Sequence[CreateMessageFields]) -> list[str]:
 
 def files_for_code(messages: Sequence[CreateMessageFields]) -> list[str]:
     """The files that come with ``messages`` for the code interpreter, each once."""
+    return _files_for(CODE_INTERPRETER, messages)
+
+
+def files_for_search(messages: Sequence[CreateMessageFields]) -> list[str]:
+    """The files that come with ``messages`` for file search, each once."""
+    return _files_for(FILE_SEARCH, messages)
+
+
+def _files_for(tool: str, messages: Sequence[CreateMessageFields]) -> list[str]:
     attached = (each for message in messages for each in message.stored_attachments())
-    usable = (each["file_id"] for each in attached if {"type": CODE_INTERPRETER} in each["tools"])
+    usable = (each["file_id"] for each in attached if {"type": tool} in each["tools"])
     return list(dict.fromkeys(usable))
 
 

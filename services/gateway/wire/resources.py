@@ -1,10 +1,14 @@
 """What the tools may work on: files and vector stores of an assistant, a thread or a run."""
 
 from collections.abc import Iterator, Sequence
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from services.gateway.wire.fields import Metadata, RequestBody
+from services.gateway.wire.chunking import Chunking
+from services.gateway.wire.fields import Metadata, RequestBody, refusal
+from services.gateway.wire.vector_stores import MOST_FILES as MOST_IN_STORE
+from services.gateway.wire.vector_stores import NewFile, new_files
 from shared.runs.model import Json
 
 MOST_FILES = 20
@@ -17,9 +21,12 @@ class CodeInterpreterResources(RequestBody):
 class VectorStoreHelper(RequestBody):
     """A vector store to be made together with the object that uses it."""
 
-    file_ids: list[str] | None = Field(None, max_length=10_000)
-    chunking_strategy: Json | None = None
+    file_ids: list[str] | None = Field(None, max_length=MOST_IN_STORE)
+    chunking_strategy: Chunking | None = None
     metadata: Metadata | None = None
+
+    def new_files(self) -> list[NewFile]:
+        return new_files(self.file_ids or (), self.chunking_strategy)
 
 
 class FileSearchResources(RequestBody):
@@ -28,6 +35,16 @@ class FileSearchResources(RequestBody):
 
 class FileSearchResourcesOrHelper(FileSearchResources):
     vector_stores: list[VectorStoreHelper] | None = Field(None, max_length=1)
+
+    @model_validator(mode="after")
+    def _named_or_described(self) -> Self:
+        if self.vector_store_ids and self.vector_stores:
+            message = (
+                "Mutually exclusive parameters: '{path}' and 'vector_store_ids'. "
+                "Ensure you are only providing one of them."
+            )
+            raise refusal(message, code="mutually_exclusive_parameters", at=".vector_stores")
+        return self
 
 
 class ToolResources(RequestBody):
@@ -69,9 +86,14 @@ def code_files(resources: Json) -> list[str]:
     return files
 
 
-def vector_stores(resources: Json) -> list[str]:
-    stores: list[str] = resources.get("file_search", {}).get("vector_store_ids", [])
-    return stores
+def with_vector_store(resources: Json, vector_store_id: str) -> Json:
+    return resources | {"file_search": {"vector_store_ids": [vector_store_id]}}
+
+
+def searched(resources: Json) -> list[str]:
+    """The vector store that file search looks into, if there is one."""
+    vector_store_ids: list[str] = resources.get("file_search", {}).get("vector_store_ids", [])
+    return vector_store_ids
 
 
 def joined(one: Json, other: Json) -> Json:

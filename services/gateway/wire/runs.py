@@ -18,7 +18,7 @@ from services.gateway.wire.fields import (
     stored_format,
 )
 from services.gateway.wire.messages import CreateMessage, CreateMessageFields, CreateMessageV1
-from services.gateway.wire.resources import ToolResources, joined, vector_stores
+from services.gateway.wire.resources import ToolResources, joined, searched
 from services.gateway.wire.threads import CreateThread, CreateThreadFields, CreateThreadV1
 from services.gateway.wire.tools import Tool, ToolChoiceV1, ToolChoiceV2, ToolV1, ToolV2, stored_choice
 from shared.runs.model import Json, Settings
@@ -64,7 +64,7 @@ class RunFields(RequestBody):
         resources = resources_view({**assistant, **given, "tool_resources": assistant["tool_resources"]})
         of_thread = thread_resources or {}
         resources = joined(resources, of_thread)
-        awaited = vector_stores(resources if self.waits_for_all else of_thread)
+        awaited = searched(resources if self.waits_for_all else of_thread)
         given |= {"tool_resources": resources, "awaited_stores": awaited}
         return Settings.model_validate(copied | given)
 
