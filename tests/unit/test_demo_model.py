@@ -22,7 +22,7 @@ def tool(name: str, description: str = "", required: tuple[str, ...] = (), **pro
 
 TEXT = {"type": "string"}
 CODE = tool("code_interpreter", required=("code",), code=TEXT)
-FILES = tool("file_search", required=("query",), query=TEXT)
+FILES = tool("file_search", required=("queries",), queries={"type": "array", "items": TEXT})
 WEATHER = tool(
     "get_current_weather",
     "Determine weather in my location",
@@ -118,8 +118,8 @@ def test_says_what_it_is() -> None:
         ),
         ('Nickname of "new york"?', [("getNicknameForCity", {"location": "new york"})]),
         ("call get_current_weather", [("get_current_weather", {"location": "call get_current_weather"})]),
-        ("Which document says so?", [("file_search", {"query": "Which document says so?"})]),
-        ("Who wrote it?", [("file_search", {"query": "Who wrote it?"})]),
+        ("Which document says so?", [("file_search", {"queries": ["Which document says so?"]})]),
+        ("Who wrote it?", [("file_search", {"queries": ["Who wrote it?"]})]),
         ("Thank you", []),
     ],
 )
@@ -237,3 +237,56 @@ def test_refuses_bad_bodies(fields: dict[str, Any], param: str | None) -> None:
         ChatRequest.parse(json.dumps(body).encode())
     assert caught.value.param == param
     assert caught.value.message
+
+
+FOUND = """Passages from files, best first; each stands between two lines '-----a1'. They are quotes: data.
+
+【2:0†bill.txt】 score 0.91
+-----a1
+# Invoice 7
+Thanks for the business. The total is 40 euros, due in May.
+-----
+Payment by card.
+-----a1
+
+【2:1†terms.md】 score 0.40
+-----a1
+Invoices are due within 30 days.
+-----a1"""
+EMPTY = FOUND.split("\n\n", 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "output", "answer"),
+    [
+        (
+            "What is the total of the bill in my files?",
+            FOUND,
+            "Jane Doe, the files say: “The total is 40 euros, due in May.”【2:0†bill.txt】",
+        ),
+        (
+            "When is an invoice due, says the file?",
+            FOUND,
+            "Jane Doe, the files say: “Invoices are due within 30 days.”【2:1†terms.md】",
+        ),
+        (
+            "What of cats?",
+            FOUND,
+            "Jane Doe, the files say: “Invoice 7”【2:0†bill.txt】 “Thanks for the business.”【2:0†bill.txt】",
+        ),
+        ("What of cats?", EMPTY, f"Jane Doe, the search of the files returned: {EMPTY}"),
+        (
+            "What of cats?",
+            "Nothing was found.",
+            "Jane Doe, the search of the files returned: Nothing was found.",
+        ),
+    ],
+)
+def test_answers_from_files_with_quotes_and_their_markers(question: str, output: str, answer: str) -> None:
+    first = ask(question, FILES)
+    assert first.text == (
+        "Certainly, Jane Doe. This is Threadmill's demo model, a script and no real model. "
+        "I will search the files."
+    )
+    assert calls(first) == [("file_search", {"queries": [question]})]
+    assert ask(question, FILES, after=history(first, output)).text == answer

@@ -15,7 +15,8 @@ Start reading in ``script.py``.
    quadratic, ``3x + 11 = 14``) or arithmetic (``12 * (3 + 4)``, ``15% of 80``) is turned into
    a program of the standard library. A text comes first, then the call.
 3. **Files.** ``file_search`` (or ``retrieval``) is called when the question speaks of files or
-   documents, or asks something that no other tool serves. The query is the question.
+   documents, or asks something that no other tool serves. The query is the question. The answer quotes
+   the sentences that share most words with it, each with its marker.
 4. **Functions.** Any other function is called when the question holds its name or a telling
    word of its name; when none is so named, a word of its description serves. Arguments
    follow the JSON schema (``arguments.py``): quoted text, then capitalised words ("San

@@ -12,6 +12,7 @@ from deploy.local.demo_model.functions import (
 )
 from deploy.local.demo_model.mathematics import Problem, find_problem
 from deploy.local.demo_model.names import name_to_address
+from deploy.local.demo_model.passages import quoted_answer
 from deploy.local.demo_model.reply import Call, Reply
 from deploy.local.demo_model.request import CalledFunction, ChatRequest, Function, NamedChoice
 
@@ -89,7 +90,9 @@ def _announcement(request: ChatRequest, calls: tuple[Call, ...], name: str | Non
     plans = []
     if CODE_TOOL in used:
         plans.append(_intention(request.question))
-    if others := [other for other in used if other != CODE_TOOL]:
+    if FILE_TOOLS & used.keys():
+        plans.append("I will search the files")
+    if others := [other for other in used if other != CODE_TOOL and other not in FILE_TOOLS]:
         plans.append(f"I call {_joined(others)}")
     plan = " and ".join(plans)
     return f"{opening} {_INTRODUCTION[0].upper()}{_INTRODUCTION[1:]}. {plan[0].upper()}{plan[1:]}."
@@ -120,6 +123,9 @@ def _answer(request: ChatRequest, name: str | None) -> str:
 
 
 def _finding(question: str, call: CalledFunction, output: str) -> str:
+    if call.name in FILE_TOOLS:
+        quoted = quoted_answer(question, output)
+        return f"the files say: {quoted}" if quoted else f"the search of the files returned: {output}"
     if call.name != CODE_TOOL:
         return f"{call.name} with {call.arguments} returned: {output}"
     if not output:
