@@ -5,7 +5,6 @@ watermark says that the broker has them, and a sweeper announces what was left.
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -201,4 +200,4 @@ class Publisher:
 
 
 def _encode(message: BaseModel) -> bytes:
-    return json.dumps(message.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")).encode()
+    return message.model_dump_json().encode()

@@ -105,7 +105,6 @@ class Orchestrator:
                 self._sweeper.run(self._settings.sweep_s),
                 control.listen(self._settings, self._on_control, after=self._watch.seen),
                 self._consume(),
-                asyncio.to_thread(self._model.prepare),
             ):
                 await stack.enter_async_context(in_background(work))
             yield

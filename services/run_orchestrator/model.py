@@ -7,18 +7,18 @@ from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletionChunk
+from openai import AsyncOpenAI, AsyncStream
 
+from services.run_orchestrator import chunks
 from services.run_orchestrator.prompt import Prompt
-from services.run_orchestrator.replies import CallPiece, End, FaultyReply, ModelTrouble, Piece, Text, storable
+from services.run_orchestrator.replies import End, FaultyReply, ModelTrouble, Piece
 from services.run_orchestrator.settings import Settings
 from shared import metrics, tracing
-from shared.runs.model import Usage
 
 RETRY_AFTER_MOST_S = 60.0
 BROKEN = (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError)  # a bad line of JSON is a ValueError
 ANY = "*"
+OVER = object()  # comes behind the last chunk
 
 
 class Model:
@@ -35,10 +35,6 @@ class Model:
             max_retries=0,
             timeout=settings.model_silence_s,
         )
-
-    def prepare(self) -> None:
-        """Import what the client imports at its first request: that takes about a second."""
-        _ = self._client.chat.completions
 
     def served_name(self, model: str) -> str:
         """Return what the server calls the ``model`` that a client asked for."""
@@ -58,20 +54,27 @@ class Model:
         span = tracing.chat(self.served_name(model), self._server)
         try:
             async with asyncio.timeout(self._silence_s):
-                chunks = await self._client.chat.completions.create(
-                    model=self.served_name(model),
+                # Not chat.completions.create, which would build a model of each chunk.
+                stream = await self._client.post(
+                    "/chat/completions",
+                    cast_to=object,
+                    body={
+                        "model": self.served_name(model),
+                        "stream": True,
+                        "stream_options": {"include_usage": True},
+                        **prompt,
+                    },
+                    options={"headers": span.carrier()},
                     stream=True,
-                    stream_options={"include_usage": True},
-                    extra_headers=span.carrier(),
-                    **prompt,
+                    stream_cls=AsyncStream[Any],
                 )
-            async with chunks:
+            async with stream:
                 reason, usage = None, None
-                reader = aiter(chunks)
-                while chunk := await self._next(reader):
-                    reason = _reason(chunk) or reason
-                    usage = _usage(chunk) or usage
-                    for piece in _pieces(chunk):
+                reader = aiter(stream)
+                while (chunk := await self._next(reader)) is not OVER:
+                    reason = chunks.reason(chunk) or reason
+                    usage = chunks.usage(chunk) or usage
+                    for piece in chunks.pieces(chunk):
                         if not heard:
                             heard = True
                             took_s = time.monotonic() - asked_at
@@ -79,6 +82,10 @@ class Model:
                             span.heard(took_s)
                         yield piece
                 span.replied(reason or "none", usage)
+        except ModelTrouble as faulty:
+            metrics.MODEL_REQUESTS.labels("trouble").inc()
+            span.fail(type(faulty).__name__)
+            raise
         except BROKEN as error:
             metrics.MODEL_REQUESTS.labels("trouble").inc()
             span.fail(type(error).__name__)
@@ -92,9 +99,9 @@ class Model:
             raise FaultyReply("the reply broke off")
         yield End(reason, usage)
 
-    async def _next(self, reader: AsyncIterator[ChatCompletionChunk]) -> ChatCompletionChunk | None:
+    async def _next(self, reader: AsyncIterator[Any]) -> Any:
         async with asyncio.timeout(self._silence_s):
-            return await anext(reader, None)
+            return await anext(reader, OVER)
 
     def _without_key(self, words: str) -> str:
         """Some servers repeat the key that they refuse, and what they say is shown to the run's client."""
@@ -102,32 +109,6 @@ class Model:
 
     async def close(self) -> None:
         await self._client.close()
-
-
-def _pieces(chunk: ChatCompletionChunk) -> list[Piece]:
-    pieces: list[Piece] = []
-    for choice in chunk.choices[:1]:
-        if choice.delta is None:
-            continue
-        if choice.delta.content:
-            pieces.append(Text(storable(choice.delta.content)))
-        for call in choice.delta.tool_calls or ():
-            function = call.function
-            if function is not None:
-                arguments = storable(function.arguments or "")
-                pieces.append(CallPiece(call.index, function.name or "", arguments))
-    return pieces
-
-
-def _reason(chunk: ChatCompletionChunk) -> str | None:
-    return chunk.choices[0].finish_reason if chunk.choices else None
-
-
-def _usage(chunk: ChatCompletionChunk) -> Usage | None:
-    usage = chunk.usage
-    if usage is None:
-        return None
-    return Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
 
 
 def _trouble(error: Exception) -> ModelTrouble:

@@ -1,11 +1,12 @@
 """What a model's server sends, as pieces of a reply."""
 
-import pytest
-from openai.types.chat import ChatCompletionChunk
+from typing import Any
 
-from services.run_orchestrator import model
-from services.run_orchestrator.replies import CallPiece, Piece, Text, storable
-from shared.runs.model import Json
+import pytest
+
+from services.run_orchestrator import chunks
+from services.run_orchestrator.replies import CallPiece, FaultyReply, Piece, Text, storable
+from shared.runs.model import Json, Usage
 
 
 @pytest.mark.parametrize(
@@ -25,12 +26,9 @@ def test_what_utf8_cannot_say_is_replaced(text: str, kept: str) -> None:
     storable(text).encode()
 
 
-def chunk(delta: Json | None) -> ChatCompletionChunk:
-    """A chunk as the client builds it: without a look at the values."""
+def chunk(delta: Json | None) -> Json:
     choice = {"index": 0, "delta": delta, "finish_reason": None}
-    return ChatCompletionChunk.model_validate(
-        {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
-    )
+    return {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
 
 
 def call(**function: str) -> Json:
@@ -40,6 +38,7 @@ def call(**function: str) -> Json:
 @pytest.mark.parametrize(
     ("delta", "pieces"),
     [
+        (None, []),
         ({}, []),
         ({"content": None}, []),
         ({"content": ""}, []),
@@ -52,4 +51,35 @@ def call(**function: str) -> Json:
     ],
 )
 def test_a_chunk_becomes_its_pieces(delta: Json, pieces: list[Piece]) -> None:
-    assert model._pieces(chunk(delta)) == pieces
+    assert chunks.pieces(chunk(delta)) == pieces
+
+
+@pytest.mark.parametrize("said", [{}, {"choices": None}, {"choices": []}, {"usage": None}])
+def test_a_chunk_may_say_nothing(said: Json) -> None:
+    assert (chunks.pieces(said), chunks.reason(said), chunks.usage(said)) == ([], None, None)
+
+
+def test_the_last_chunks_say_why_it_ends_and_what_it_cost() -> None:
+    assert chunks.reason({"choices": [{"delta": {}, "finish_reason": "stop"}]}) == "stop"
+    counted = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert chunks.usage({"choices": [], "usage": counted}) == Usage(prompt_tokens=3, completion_tokens=2)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [],
+        "text",
+        {"choices": {}},
+        {"choices": ["x"]},
+        {"choices": [{"delta": "x"}]},
+        {"choices": [{"delta": {"content": 1}}]},
+        {"choices": [{"delta": {"tool_calls": {}}}]},
+        {"choices": [{"delta": {"tool_calls": [{"function": "f"}]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"index": "1", "function": {}}]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": {}}}]}}]},
+    ],
+)
+def test_what_is_no_chunk_is_a_faulty_reply(broken: Any) -> None:
+    with pytest.raises(FaultyReply):
+        chunks.pieces(broken)
