@@ -12,6 +12,7 @@ from faststream.kafka import KafkaRouter
 from faststream.kafka.annotations import KafkaMessage
 from pydantic import SecretStr
 
+from services.run_orchestrator.batches import prompt
 from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
@@ -160,7 +161,7 @@ def build_router(prefix: str, handlers: Handlers, publisher: Publisher, *, tries
             max_records=MOST_AT_ONCE,
             max_poll_interval_ms=LONGEST_WAIT_MS,
         )
-        subscribe(side_by_side(take))
+        prompt(subscribe)(side_by_side(take))
     return router
 
 
