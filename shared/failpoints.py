@@ -89,6 +89,18 @@ Place: TypeAlias = Literal[
     "tool_code.result_sent",
     "tool_code.call_released",
     "tool_code.heartbeat_done",
+    # tool_retrieval
+    "retrieval.command_taken",
+    "retrieval.claimed",
+    "retrieval.parsed",
+    "retrieval.embedded",
+    "retrieval.indexed",  # it is in the index, and not shown
+    "retrieval.completed",  # what was before is not removed
+    "retrieval.removed",  # from the index; its document does not say so
+    "retrieval.store_dropped",
+    "retrieval.search_claimed",
+    "retrieval.results_kept",  # the ledger does not know
+    "retrieval.result_sent",
     # the intake of every tool
     "intake.committing",
     "intake.committed",

@@ -40,11 +40,13 @@ SENDS: dict[str, tuple[topics.Topic, ...]] = {
         topics.RUN_COMMANDS,
     ),
     "tool_code": (topics.TOOL_RESULTS, topics.RUN_STREAM),
+    "tool_retrieval": (topics.TOOL_RESULTS, topics.RUN_STREAM),
 }
 RECEIVES: dict[str, tuple[topics.Topic, ...]] = {
     "gateway": (topics.RUN_STREAM,),
     "run_orchestrator": (topics.RUN_COMMANDS, topics.TOOL_RESULTS, topics.CONTROL),
     "tool_code": (topics.TOOL_REQUESTS_CODE, topics.CONTROL),
+    "tool_retrieval": (topics.FILE_COMMANDS, topics.TOOL_REQUESTS_RETRIEVAL),
     OTHERS: (topics.THREAD_EVENTS,),
 }
 

@@ -42,6 +42,11 @@ class DataFolder:
         return self.path / "scratch"
 
     @property
+    def index(self) -> Path:
+        """Of the files that are searched; it can be made anew from them."""
+        return self.path / "index"
+
+    @property
     def welcomed(self) -> Path:
         """A file that exists once the first conversation has been shown."""
         return self.path / "welcomed"

@@ -12,7 +12,7 @@ from deploy.local.program import Program, Turn
 
 LOOPBACK = "127.0.0.1"
 STORE, BROKER, MODEL, GATEWAY = "store", "broker", "demo_model", "gateway"
-SERVICES = (GATEWAY, "run_orchestrator", "tool_code")
+SERVICES = (GATEWAY, "run_orchestrator", "tool_code", "tool_retrieval")
 
 # What a program must not find in its environment unless it is meant for it.
 SECRETS = (
@@ -20,6 +20,7 @@ SECRETS = (
     "OPENAI_BASE_URL",
     "THREADMILL_API_KEY",
     "THREADMILL_CALL_SECRET",
+    "THREADMILL_EMBEDDING_API_KEY",
     "THREADMILL_KEY_PEPPER",
     "THREADMILL_MODEL_API_KEY",
 )
@@ -115,6 +116,8 @@ def private_env(
     model: Model,
     scratch: Path,
     sandbox: str,
+    index: str,
+    embedding_api_key: str,
 ) -> dict[str, str]:
     """Return what only the service ``kind`` is told."""
     models = {
@@ -128,6 +131,8 @@ def private_env(
         return {"THREADMILL_CALL_SECRET": call_secret, **models}
     if kind == "tool_code":
         return {"THREADMILL_SCRATCH": str(scratch), "THREADMILL_SANDBOX": sandbox}
+    if kind == "tool_retrieval":
+        return {"THREADMILL_INDEX_URL": index, "THREADMILL_EMBEDDING_API_KEY": embedding_api_key}
     return {}
 
 

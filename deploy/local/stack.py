@@ -169,6 +169,8 @@ class Stack:
             model=self._model,
             scratch=self._folder.scratch / name,
             sandbox=self._options.sandbox,
+            index=self._options.environ.get("THREADMILL_INDEX_URL") or str(self._folder.index),
+            embedding_api_key=self._options.environ.get("THREADMILL_EMBEDDING_API_KEY", ""),
         )
         return {**self._common_env(), **own}
 

@@ -30,12 +30,7 @@ IMPURE = CLOCKS_AND_CHANCE | IO
 THE_DRIVER = "shared/stores/database.py"
 
 # Modules of shared that fewer than two services use, and why they may stay.
-ONLY_ONE_USER: dict[str, str] = {
-    "shared.intake": "tool_retrieval takes its requests the same way",
-    "shared.stores.executions": "tool_retrieval keeps the same ledger",
-    "shared.tokenizer": "tool_retrieval cuts files by tokens",
-    "shared.files.parsed": "tool_retrieval writes it, the gateway shows it",
-}
+ONLY_ONE_USER: dict[str, str] = {}
 
 
 def name_of(path: Path) -> str:

@@ -26,7 +26,7 @@ from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.stores.numbered import WIDEST
 from tests.contract.exercises_of_keys import of_keys, of_requests, of_usage
-from tests.contract.exercises_of_retrieval import of_parsed_files, of_searches
+from tests.contract.exercises_of_retrieval import of_file_claims, of_parsed_files, of_searches, of_tables
 from tests.contract.exercises_of_threads import MANY, PAGES, of_messages, of_runs
 from tests.contract.exercises_of_vector_stores import (
     of_file_batches,
@@ -165,6 +165,8 @@ EXERCISES: tuple[Callable[[Database], Awaitable[Called]], ...] = (
     of_vector_stores,
     of_vector_store_files,
     of_file_batches,
+    of_file_claims,
+    of_tables,
 )
 
 

@@ -54,6 +54,8 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
             model=model,
             scratch=Path("/scratch"),
             sandbox="auto",
+            index="/index",
+            embedding_api_key="embeds",
         )
 
     assert public(environ) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
@@ -61,3 +63,7 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
     assert told("run_orchestrator")["THREADMILL_MODEL_ALIASES"] == '{"gpt-4": "llama"}'
     assert told("run_orchestrator")["THREADMILL_CALL_SECRET"] == "signs"
     assert told("tool_code") == {"THREADMILL_SCRATCH": "/scratch", "THREADMILL_SANDBOX": "auto"}
+    assert told("tool_retrieval") == {
+        "THREADMILL_INDEX_URL": "/index",
+        "THREADMILL_EMBEDDING_API_KEY": "embeds",
+    }

@@ -1,0 +1,292 @@
+"""LanceDB: files in a folder or a bucket, read and written by many processes, each change one commit."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+
+from services.tool_retrieval.chunking import Window
+from services.tool_retrieval.embedding.embedder import Vectors
+from services.tool_retrieval.index.index import Hit, IndexAway, Table
+from shared.backoff import backoff_s
+
+log = logging.getLogger(__name__)
+
+TRIES = 10  # of a commit, while others commit
+MOST_OPEN = 256  # tables
+KEEP_VERSIONS = timedelta(minutes=10)  # for who reads them
+VECTOR_INDEX_FROM = 50_000  # windows; below, all vectors are compared
+PLACES = ("start", "end", "home_start", "home_end", "other_start", "other_end")
+COLUMNS = ["file_id", "gen", "heading", *PLACES]
+T = TypeVar("T")
+
+
+class LanceIndex:
+    """Opened by the first call: the library takes seconds to import."""
+
+    def __init__(self, url: str, options: dict[str, str] | None = None) -> None:
+        self._url = url
+        self._options = options
+        self._opening: asyncio.Task[Any] | None = None
+        self._tables: OrderedDict[str, Any] = OrderedDict()
+        self._made: dict[str, asyncio.Lock] = {}
+
+    async def open(self) -> Any:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def put(
+        self,
+        table: Table,
+        file_id: str,
+        gen: int,
+        windows: Sequence[Window],
+        texts: Sequence[str],
+        vectors: Vectors | None,
+    ) -> None:
+        rows = await asyncio.to_thread(_rows, table, file_id, gen, windows, texts, vectors)
+
+        async def write(opened: Any) -> None:
+            merge = opened.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            await merge.execute(rows)
+
+        await self._change(table, write, make=True)
+
+    async def delete(self, table: Table, file_id: str, *, below: int) -> None:
+        await self._change(
+            table, lambda opened: opened.delete(f"file_id = {_quoted(file_id)} AND gen < {below}")
+        )
+
+    async def delete_exactly(self, table: Table, file_id: str, gen: int) -> None:
+        await self._change(
+            table, lambda opened: opened.delete(f"file_id = {_quoted(file_id)} AND gen = {gen}")
+        )
+
+    async def drop(self, table: Table) -> None:
+        db = await self.open()
+        self._tables.pop(table.name, None)
+        try:
+            await db.drop_table(table.name, ignore_missing=True)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise IndexAway(f"a table could not be dropped: {error}") from error
+
+    async def search(
+        self,
+        table: Table,
+        query: str,
+        vector: Vectors | None,
+        *,
+        limit: int,
+        file_ids: Collection[str] | None = None,
+    ) -> list[Hit]:
+        opened = await self._table(table, make=False)
+        if opened is None or (file_ids is not None and not file_ids):
+            return []
+        only = None if file_ids is None else f"file_id IN ({', '.join(map(_quoted, sorted(file_ids)))})"
+        if not table.dim:
+            vector = None
+        columns = ["id", *COLUMNS, *(["vector"] if vector is not None else [])]
+        legs = [opened.query().nearest_to_text(query, columns=["text"]).select([*columns, "_score"])]
+        if vector is not None:
+            nearest = opened.query().nearest_to(vector).column("vector").distance_type("cosine")
+            legs.append(nearest.select([*columns, "_distance"]))
+        if only is not None:
+            legs = [leg.where(only) for leg in legs]
+        try:
+            found = await asyncio.gather(*(leg.limit(limit).to_arrow() for leg in legs))
+        except (RuntimeError, OSError, ValueError) as error:
+            self._tables.pop(table.name, None)
+            if _is_gone(error):
+                return []
+            raise IndexAway(f"the index does not answer: {error}") from error
+        return _hits(found, vector)
+
+    async def generations(self, table: Table) -> set[tuple[str, int]]:
+        opened = await self._table(table, make=False)
+        if opened is None:
+            return set()
+        try:
+            found = await opened.query().select(["file_id", "gen"]).to_arrow()
+        except (RuntimeError, OSError, ValueError) as error:
+            if _is_gone(error):
+                return set()
+            raise IndexAway(f"the index does not answer: {error}") from error
+        pairs = found.group_by(["file_id", "gen"]).aggregate([])
+        return set(zip(pairs["file_id"].to_pylist(), pairs["gen"].to_pylist(), strict=True))
+
+    async def maintain(self, table: Table) -> None:
+        async def tidy(opened: Any) -> None:
+            await opened.optimize(cleanup_older_than=KEEP_VERSIONS)
+            if table.dim and await opened.count_rows() >= VECTOR_INDEX_FROM:
+                await _index_vectors(opened)
+
+        await self._change(table, tidy)
+
+    async def close(self) -> None:
+        if self._opening is None:
+            return
+        self._opening.cancel()
+        await asyncio.wait([self._opening])
+        for opened in self._tables.values():
+            opened.close()
+
+    async def _open(self) -> Any:
+        def load() -> Any:
+            import lancedb
+
+            return lancedb
+
+        lancedb = await asyncio.to_thread(load)
+        at_once = timedelta(0)  # what another process committed is seen
+        return await lancedb.connect_async(
+            self._url, read_consistency_interval=at_once, storage_options=self._options
+        )
+
+    async def _change(
+        self, table: Table, change: Callable[[Any], Awaitable[T]], *, make: bool = False
+    ) -> None:
+        """Commit ``change``; again, while the commits of others come between."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                opened = await self._table(table, make=make)
+                if opened is not None:
+                    await change(opened)
+                return
+            except (RuntimeError, OSError, ValueError) as error:
+                self._tables.pop(table.name, None)
+                if _is_gone(error) and not make:
+                    return
+                if attempt == TRIES:
+                    raise IndexAway(f"the index could not be changed: {error}") from error
+                log.info("changing the index again", extra={"reason": str(error)[:300], "attempt": attempt})
+                await asyncio.sleep(backoff_s(attempt, first_s=0.05, most_s=2.0))
+
+    async def _table(self, table: Table, *, make: bool) -> Any:
+        if (opened := self._tables.get(table.name)) is not None:
+            self._tables.move_to_end(table.name)
+            return opened
+        db = await self.open()
+        async with self._made.setdefault(table.name, asyncio.Lock()):
+            if (opened := self._tables.get(table.name)) is not None:
+                return opened
+            try:
+                opened = await db.open_table(table.name)
+            except (ValueError, RuntimeError, OSError) as error:
+                if not _is_gone(error):
+                    raise IndexAway(f"the index does not answer: {error}") from error
+                if not make:
+                    return None
+                opened = await db.create_table(table.name, schema=_schema(table), exist_ok=True)
+            if make:
+                await _prepare(opened)
+            self._tables[table.name] = opened
+            if len(self._tables) > MOST_OPEN:
+                self._tables.popitem(last=False)  # whoever uses it now keeps it until then
+        self._made.pop(table.name, None)
+        return opened
+
+
+async def _prepare(opened: Any) -> None:
+    """Declare the key, without which two writers could add a row twice, and index the words.
+
+    Another process may be at it too: what it did is found, and what fails is tried again by the caller.
+    """
+    from lancedb.index import FTS
+
+    key = (await opened.schema()).field("id").metadata or {}
+    if not any(name.endswith(b"primary-key") or b"primary_key" in name for name in key):
+        await opened.set_unenforced_primary_key("id")
+    if not any(index.columns == ["text"] for index in await opened.list_indices()):
+        config = FTS(with_position=False, language="English", stem=True, remove_stop_words=True)
+        await opened.create_index("text", config=config, replace=False)
+
+
+async def _index_vectors(opened: Any) -> None:
+    from lancedb.index import HnswSq
+
+    if not any(index.columns == ["vector"] for index in await opened.list_indices()):
+        await opened.create_index("vector", config=HnswSq(distance_type="cosine"), replace=False)
+
+
+def _schema(table: Table) -> Any:
+    import pyarrow as pa
+
+    text, place = pa.string(), pa.int64()
+    fields = [pa.field("id", text, nullable=False), pa.field("file_id", text), pa.field("gen", place)]
+    fields += [pa.field(name, place) for name in PLACES]
+    fields += [pa.field("heading", text), pa.field("text", text)]
+    if table.dim:
+        fields.append(pa.field("vector", pa.list_(pa.float32(), table.dim)))
+    return pa.schema(fields)
+
+
+def _rows(
+    table: Table,
+    file_id: str,
+    gen: int,
+    windows: Sequence[Window],
+    texts: Sequence[str],
+    vectors: Vectors | None,
+) -> Any:
+    import pyarrow as pa
+
+    places = np.array([_places(window) for window in windows], np.int64).reshape(len(windows), len(PLACES))
+    columns: dict[str, Any] = {
+        "id": [f"{file_id}:{gen}:{number}" for number in range(len(windows))],
+        "file_id": [file_id] * len(windows),
+        "gen": [gen] * len(windows),
+        **{name: places[:, number] for number, name in enumerate(PLACES)},
+        "heading": [window.heading for window in windows],
+        "text": list(texts),
+    }
+    if table.dim:
+        assert vectors is not None
+        flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, table.dim)
+    return pa.table(columns, schema=_schema(table))
+
+
+def _places(window: Window) -> list[int]:
+    home, other = window.chunks[0], window.chunks[-1]
+    return [window.start, window.end, *home, *other]
+
+
+def _hits(legs: Sequence[Any], vector: Vectors | None) -> list[Hit]:
+    found: dict[str, Hit] = {}
+    for leg in legs:
+        rows = leg.to_pydict() if vector is None else leg.drop_columns(["vector"]).to_pydict()
+        if vector is None:
+            cosines: Sequence[float | None] = [None] * leg.num_rows
+        else:
+            stored = leg["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            cosines = (stored.reshape(leg.num_rows, len(vector)) @ vector).tolist()
+        scores = rows.get("_score") or [0.0] * leg.num_rows
+        for number, name in enumerate(rows["id"]):
+            if name in found:
+                continue
+            home = (rows["home_start"][number], rows["home_end"][number])
+            other = (rows["other_start"][number], rows["other_end"][number])
+            window = Window(
+                rows["start"][number],
+                rows["end"][number],
+                (home,) if other == home else (home, other),
+                rows["heading"][number],
+            )
+            found[name] = Hit(
+                rows["file_id"][number], rows["gen"][number], window, cosines[number], scores[number]
+            )
+    return list(found.values())
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _is_gone(error: Exception) -> bool:
+    said = str(error).lower()
+    return "not found" in said or "no such file" in said or "does not exist" in said

@@ -1,0 +1,1 @@
+"""From the bytes of a file to its text. ``process.py`` is the way in; ``child.py`` is what it starts."""

@@ -1,0 +1,217 @@
+"""A search: every query in every store by words and by meaning, what counts of it, and its text.
+
+The index proposes, MongoDB decides: a window counts if its file is in the store now, and if it is of the
+generation that is shown.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from services.tool_retrieval.claims import FileClaims
+from services.tool_retrieval.embedding.choose import Embedding
+from services.tool_retrieval.embedding.embedder import EmbedderError, Vectors
+from services.tool_retrieval.filters import matches
+from services.tool_retrieval.index.index import Hit, Index, Table
+from services.tool_retrieval.scoring import score, words_of
+from services.tool_retrieval.tables import TableStore
+from shared.events import SearchRequested
+from shared.files.parsed import ParsedFiles
+from shared.runs.model import Json
+from shared.stores.database import Document
+from shared.stores.vector_stores import VectorStores
+from shared.tokenizer import count_tokens
+
+log = logging.getLogger(__name__)
+
+CANDIDATES = 100  # of each query, by words and by vector each
+MOST_CANDIDATES = 1600
+MOST_NAMED = (
+    1000  # files that a filter may be turned into; of more, what does not pass is left out afterwards
+)
+GROWTH = 4
+
+Place: TypeAlias = tuple[str, int, int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A hit, whose it is, and what it is worth."""
+
+    file: Document
+    hit: Hit
+    score: float
+
+
+class Searches:
+    def __init__(
+        self,
+        stores: VectorStores,
+        claims: FileClaims,
+        tables: TableStore,
+        parsed: ParsedFiles,
+        embedding: Embedding,
+        index: Index,
+    ) -> None:
+        self._stores = stores
+        self._claims = claims
+        self._tables = tables
+        self._parsed = parsed
+        self._embedding = embedding
+        self._index = index
+
+    async def run(self, request: SearchRequested) -> list[Json]:
+        """Return the results, best first, as ``search_results`` keeps them.
+
+        Raises:
+            FilterError: the filters are none.
+            IndexAway: the index is away.
+        """
+        wanted = dict.fromkeys(request.vector_store_ids)
+        stores = await self._stores.searchable(request.project_id, wanted, time.time())
+        if not stores:
+            return []
+        vectors = await self._vectors(request.queries)
+        searched = await asyncio.gather(*(self._store(store, request, vectors) for store in stores))
+        found = [each for part in searched for each in part if each.score >= request.score_threshold]
+        found.sort(key=lambda each: (-each.score, each.file["_id"], each.hit.window.start))
+        return await self._results(found, request)
+
+    async def _vectors(self, queries: tuple[str, ...]) -> Vectors | None:
+        embedder = await self._embedding.get()
+        if embedder is None:
+            return None
+        try:
+            return await embedder.embed(queries, "query")
+        except EmbedderError as error:
+            log.warning("searching by keywords alone", extra={"reason": str(error)})
+            return None
+
+    async def _store(self, store: str, request: SearchRequested, vectors: Vectors | None) -> list[Found]:
+        passing = None
+        if request.filters:
+            attributes = await self._claims.attributes(store)
+            passing = {name for name, each in attributes.items() if matches(request.filters, each)}
+            if not passing:
+                return []
+        only = passing if passing is not None and len(passing) <= MOST_NAMED else None
+        tables = await self._tables.of_store(store)
+        limit = CANDIDATES
+        while True:
+            hits, whole = await self._hits(tables, request, vectors, limit, only)
+            found = await self._counting(store, request.project_id, hits, passing)
+            if (
+                whole
+                or limit >= MOST_CANDIDATES
+                or len(found) >= min(limit, request.max_num_results * GROWTH)
+            ):
+                return found
+            limit *= GROWTH
+
+    async def _hits(
+        self,
+        tables: list[Table],
+        request: SearchRequested,
+        vectors: Vectors | None,
+        limit: int,
+        only: Collection[str] | None,
+    ) -> tuple[dict[Place, tuple[Hit, float]], bool]:
+        """Return the best score of each window, and whether there are no more of them than these."""
+        embedder = await self._embedding.get()
+        best: dict[Place, tuple[Hit, float]] = {}
+        whole = True
+        for table in tables:
+            ours = embedder is not None and (embedder.id, embedder.dim) == (table.embedder, table.dim)
+            per_query = await asyncio.gather(
+                *(
+                    self._index.search(
+                        table,
+                        query,
+                        vectors[number] if ours and vectors is not None else None,
+                        limit=limit,
+                        file_ids=only,
+                    )
+                    for number, query in enumerate(request.queries)
+                )
+            )
+            for query, hits in zip(request.queries, per_query, strict=True):
+                whole = whole and len(hits) < limit
+                words = len(words_of(query))
+                for hit in hits:
+                    place = (hit.file_id, hit.gen, hit.window.start, hit.window.end)
+                    value = score(hit.cosine, hit.bm25, words, request.hybrid)
+                    if place not in best or best[place][1] < value:
+                        best[place] = (hit, value)
+        return best, whole
+
+    async def _counting(
+        self,
+        store: str,
+        project_id: str,
+        hits: dict[Place, tuple[Hit, float]],
+        passing: Collection[str] | None,
+    ) -> list[Found]:
+        names = {
+            f"{store}:{hit.file_id}" for hit, _ in hits.values() if passing is None or hit.file_id in passing
+        }
+        files = await self._claims.many(project_id, sorted(names))
+        found = []
+        for hit, value in hits.values():
+            file = files.get(f"{store}:{hit.file_id}")
+            if file is not None and file["active_gen"] == hit.gen:
+                found.append(Found(file, hit, value))
+        return found
+
+    async def _results(self, found: list[Found], request: SearchRequested) -> list[Json]:
+        """Return chunks that do not overlap, as many as asked for, and as fit into the tokens."""
+        taken: dict[str, list[tuple[int, int]]] = {}
+        results: list[Json] = []
+        left = request.token_budget
+        for each in found:
+            if len(results) >= request.max_num_results:
+                break
+            others = taken.setdefault(each.hit.file_id, [])
+            window = each.hit.window
+            if any(start <= window.start and window.end <= end for start, end in others):
+                continue
+            free = [span for span in window.chunks if not any(_overlap(span, other) for other in others)]
+            if not free:
+                continue
+            result = await self._result(each, free[0])
+            if result is None:
+                continue
+            if left is not None:
+                tokens = await asyncio.to_thread(count_tokens, result["text"])
+                if tokens > left:
+                    break
+                left -= tokens
+            others.append(free[0])
+            results.append(result)
+        return results
+
+    async def _result(self, found: Found, span: tuple[int, int]) -> Json | None:
+        file_id, window = found.hit.file_id, found.hit.window
+        parsed = await self._parsed.get(file_id)
+        text = await self._parsed.passage(file_id, *span)
+        if parsed is None or text is None:
+            return None  # the file was deleted just now
+        quote = text[max(window.start - span[0], 0) : max(window.end - span[0], 0)]
+        return {
+            "file_id": file_id,
+            "file_name": found.file["filename"],
+            "vector_store_id": found.file["vector_store_id"],
+            "score": round(found.score, 6),
+            "attributes": found.file["attributes"] or {},
+            "text": text,
+            "quote": quote,
+            "pages": parsed.pages_of(*span),
+            "char_start": span[0],
+            "char_end": span[1],
+        }
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
