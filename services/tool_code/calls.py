@@ -75,19 +75,27 @@ class Calls:
     async def execute(self, request: CodeRequested) -> ToolResult | None:
         """Return the call's result, executing it if nobody has; None if it is past its deadline.
 
-        What ran is not run again, whatever is raised afterwards: another try only keeps its answer.
+        The calls of a thread are executed in the order in which they come here. What ran is not run
+        again, whatever is raised afterwards: another try only keeps its answer.
         """
-        if request.call_id not in self._unkept:
-            claim = await self._claim(request)
-            if claim is None:
-                log.warning("a request came too late")
-                return None
-            if claim.result is not None:
-                return _result(request, _known(claim.result))
-            began = time.monotonic()
-            answer, outcome = await self._attempt(request, claim)
-            metrics.TOOL_SECONDS.labels(TOOL).observe(time.monotonic() - began)
-            self._unkept[request.call_id] = Unkept(claim, answer, outcome)
+        if request.call_id in self._unkept:
+            return await self._keep(request)
+        if self._sessions is None:
+            return await self._execute(request, None)
+        async with self._sessions.of_thread(request.thread_id) as held:
+            return await self._execute(request, held)
+
+    async def _execute(self, request: CodeRequested, held: Held | None) -> ToolResult | None:
+        claim = await self._claim(request)
+        if claim is None:
+            log.warning("a request came too late")
+            return None
+        if claim.result is not None:
+            return _result(request, _known(claim.result))
+        began = time.monotonic()
+        answer, outcome = await self._attempt(request, claim, held)
+        metrics.TOOL_SECONDS.labels(TOOL).observe(time.monotonic() - began)
+        self._unkept[request.call_id] = Unkept(claim, answer, outcome)
         return await self._keep(request)
 
     async def give_up(self, request: CodeRequested) -> ToolResult | None:
@@ -110,11 +118,11 @@ class Calls:
             await asyncio.sleep(min(max(claim.wait_until - now, 0.05), 1.0))
         return None
 
-    async def _attempt(self, request: CodeRequested, claim: Claim) -> tuple[Answer, str]:
+    async def _attempt(self, request: CodeRequested, claim: Claim, held: Held | None) -> tuple[Answer, str]:
         try:
             failpoint("tool_code.call_claimed")
             with tracing.tool(TOOL, request.call_id, request.thread_id) as span:
-                answer, outcome = await self._run(request, claim)
+                answer, outcome = await self._run(request, claim, held)
                 span.set("threadmill.tool.outcome", outcome)
                 return answer, outcome
         except BaseException as error:
@@ -143,31 +151,30 @@ class Calls:
         metrics.TOOL_CALLS.labels(TOOL, outcome).inc()
         return _result(request, answer)
 
-    async def _run(self, request: CodeRequested, claim: Claim) -> tuple[Answer, str]:
+    async def _run(self, request: CodeRequested, claim: Claim, held: Held | None) -> tuple[Answer, str]:
         """Return the answer, and in a word what came of the call. Raises only before the code ran."""
-        if self._sessions is None:
+        if self._sessions is None or held is None:
             why = f"The code could not be run: no sandbox works on this server. {self._why_not}"
             return _only(why), "no_sandbox"
-        async with self._sessions.of_thread(request.thread_id) as held:
-            if held.session is None and claim.attempt > MAX_ATTEMPTS:
-                return _only(GIVEN_UP), "given_up"
-            try:
-                lost = held.session is None and claim.attempt > 1
-                fresh = held.session is None
-                session = held.session or await self._sessions.start(request.thread_id, held)
-                notes = await self._files.bring(session, held, request)
-                failpoint("tool_code.files_brought")
-                back = await self._files.restore(session, held, request.project_id)
-                if fresh and held.earlier > 0:
-                    notes = [LOST if lost else NEW_SESSION, _restored(back), *notes]
-                    if lost:
-                        await self._sessions.count_call(request.thread_id, held)
-                        return _only(" ".join(notes)), "lost"
-                execution = await self._execute(session, request, claim.attempt)
-            except SandboxError as error:
-                log.error("a sandbox failed", exc_info=error)
-                return _only(f"The code could not be run: {error}"), "sandbox_failed"
-            images, files = await self._keep_files(request, session, held, execution)
+        if held.session is None and claim.attempt > MAX_ATTEMPTS:
+            return _only(GIVEN_UP), "given_up"
+        try:
+            lost = held.session is None and claim.attempt > 1
+            fresh = held.session is None
+            session = held.session or await self._sessions.start(request.thread_id, held)
+            notes = await self._files.bring(session, held, request)
+            failpoint("tool_code.files_brought")
+            back = await self._files.restore(session, held, request.project_id)
+            if fresh and held.earlier > 0:
+                notes = [LOST if lost else NEW_SESSION, _restored(back), *notes]
+                if lost:
+                    await self._sessions.count_call(request.thread_id, held)
+                    return _only(" ".join(notes)), "lost"
+            execution = await self._run_code(session, request, claim.attempt)
+        except SandboxError as error:
+            log.error("a sandbox failed", exc_info=error)
+            return _only(f"The code could not be run: {error}"), "sandbox_failed"
+        images, files = await self._keep_files(request, session, held, execution)
         told = _told(execution, notes, len(images))
         return Answer(told, _shown(execution), images, files), execution.status
 
@@ -189,7 +196,7 @@ class Calls:
             log.error("could not keep all that a call made", exc_info=error)
         return images, files
 
-    async def _execute(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
+    async def _run_code(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
         timeout_s = min(self._timeout_s, max(request.deadline - time.time(), 1.0))
         live = LiveLogs(self._publisher, request, attempt)
         try:

@@ -107,6 +107,14 @@ async def test_calls_of_several_threads_run_side_by_side(orchestrator: Orchestra
     assert max(begun_1, begun_2) < min(ended_1, ended_2)
 
 
+async def test_calls_of_one_thread_run_in_their_order(orchestrator: Orchestrator) -> None:
+    mine = thread()
+    count = "n = globals().get('n', 0) + 1; print(n)"
+    asked = [(await orchestrator.ask(count, thread=mine)).call_id for _ in range(8)]
+    outputs = {result.call_id: result.output for result in [await orchestrator.result() for _ in asked]}
+    assert [outputs[call_id] for call_id in asked] == [f"{number}\n" for number in range(1, 9)]
+
+
 async def test_a_cancelled_run_frees_its_sandbox(orchestrator: Orchestrator, db: Database) -> None:
     mine, run = thread(), new_id("run")
     request = await orchestrator.ask("while True: pass", thread=mine, run=run)
