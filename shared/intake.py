@@ -71,9 +71,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, *, after: asyncio.Event) -> None:
         """Take records until cancelled; begin once ``after`` says that the topic exists."""
         await after.wait()
+        session_ms = int(self._settings.kafka_session_s * 1000)
         while True:
             consumer = AIOKafkaConsumer(
                 **connection(self._settings),
+                session_timeout_ms=session_ms,
+                heartbeat_interval_ms=session_ms // 3,
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",

@@ -8,6 +8,7 @@ from pydantic import (
     Field,
     HttpUrl,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
@@ -38,6 +39,7 @@ class ServiceSettings(BaseSettings):
     kafka_ca_file: Path | None = None  # PEM; None: the machine's own authorities
     kafka_cert_file: Path | None = None  # PEM: the client's certificate, where brokers ask for one
     kafka_key_file: Path | None = None  # PEM: its key, unless that is in the same file
+    kafka_session_s: PositiveFloat = 10.0  # a consumer silent for this long loses its partitions to another
     topic_prefix: str = "threadmill."
     create_topics: bool = True  # at the start, and when a broker has forgotten them
     topic_replication: PositiveInt = 1

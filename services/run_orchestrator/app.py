@@ -81,13 +81,7 @@ class Orchestrator:
 
     def build_broker(self) -> KafkaBroker:
         broker = build_broker(self._settings, client_id="run-orchestrator")
-        router = build_router(
-            self._settings.topic_prefix,
-            self._handlers,
-            self._publisher,
-            tries=self._settings.record_tries,
-        )
-        broker.include_router(router)
+        broker.include_router(build_router(self._settings, self._handlers, self._publisher))
         return broker
 
     @asynccontextmanager

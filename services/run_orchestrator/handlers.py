@@ -24,6 +24,7 @@ from shared.records import Records
 from shared.runs.facts import GivenUp, ToolAnswered
 from shared.runs.model import Run
 from shared.runs.rules import advance
+from shared.settings import ServiceSettings
 from shared.stores.runs import RunStore
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def count_claim(before: Run, run: Run) -> None:
         metrics.QUEUE_SECONDS.observe(max(last.at - queued, 0.0))
 
 
-def build_router(prefix: str, handlers: Handlers, publisher: Publisher, *, tries: int) -> KafkaRouter:
+def build_router(settings: ServiceSettings, handlers: Handlers, publisher: Publisher) -> KafkaRouter:
     """Subscribe the handlers.
 
     The arguments undo FastStream defaults that lose records: commit before processing,
@@ -149,6 +150,8 @@ def build_router(prefix: str, handlers: Handlers, publisher: Publisher, *, tries
     for both, each consumer that comes or goes would stop the other.
     """
     router = KafkaRouter()
+    prefix, tries = settings.topic_prefix, settings.record_tries
+    session_ms = int(settings.kafka_session_s * 1000)
     commands = Records(RunCommand, handlers.on_run_command, handlers.give_up_command, publisher, tries=tries)
     results = Records(ToolResult, handlers.on_tool_result, handlers.give_up_result, publisher, tries=tries)
     for topic, take in ((topics.RUN_COMMANDS, commands.take), (topics.TOOL_RESULTS, results.take)):
@@ -160,6 +163,8 @@ def build_router(prefix: str, handlers: Handlers, publisher: Publisher, *, tries
             batch=True,
             max_records=MOST_AT_ONCE,
             max_poll_interval_ms=LONGEST_WAIT_MS,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=session_ms // 3,
         )
         prompt(subscribe)(side_by_side(take))
     return router
