@@ -1,5 +1,5 @@
 # Everything runs in .venv, made on first use from locked requirements. ARGS="..." goes to the command.
-.PHONY: help up test lint format bench lock
+.PHONY: help up test chaos lint format bench lock
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -13,6 +13,9 @@ up: .venv/.embedded ## start Threadmill on this machine: an API on port 8080, no
 
 test: .venv/.dev ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: .venv/.dev ## break everything for ten minutes and see whether all promises hold
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy .

@@ -113,6 +113,7 @@ Action: TypeAlias = Literal["kill", "sleep", "error"]
 
 PLACES: tuple[Place, ...] = get_args(Place)
 ACTIONS: tuple[Action, ...] = get_args(Action)
+DYING = "dying here"
 SLEEP_S = 5.0  # the whole process: longer than a short lease
 
 _armed: dict[str, dict[int, str]] = {}  # place -> at which time -> what
@@ -157,6 +158,7 @@ def _act(place: str) -> None:
     _reached[place] = _reached.get(place, 0) + 1
     action = _armed[place].get(_reached[place])
     if action == "kill":
+        log.critical(DYING, extra={"place": place})
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "sleep":
         log.warning("standing still", extra={"place": place})

@@ -34,6 +34,7 @@ class Request:
     arrived_at: float  # time.monotonic()
     reply: Reply
     client_left: bool = False  # the client closed the connection before the answer was complete
+    ended_at: float | None = None  # as arrived_at; None while it is being answered
 
     @property
     def model(self) -> str:
@@ -133,6 +134,7 @@ class ModelServer:
             if answer.done():
                 answer.result()
         finally:
+            request.ended_at = time.monotonic()
             for task in (left, answer):
                 task.cancel()
             await asyncio.gather(left, answer, return_exceptions=True)
