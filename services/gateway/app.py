@@ -90,8 +90,8 @@ def build_app(settings: Settings) -> FastAPI:
         assistant_files.build_router(stores, shelves, door),
         assistants.build_router(stores, shelves, door),
         files.build_router(stores, library, door, settings),
-        vector_store_files.build_router(stores, shelves, door),
-        file_batches.build_router(stores, shelves, door),
+        vector_store_files.build_router(stores, shelves, door, settings),
+        file_batches.build_router(stores, shelves, door, settings),
         vector_stores.build_router(stores, shelves, searches, door),
         models.build_router(served, door),
     ):

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from shared.events import FileCommand, Frame, SearchRequested
 from shared.runs.model import Json
-from shared.stores.database import connect
+from shared.stores.database import Database, connect
 from shared.stores.files import NEVER
 from shared.stores.search_results import Search, SearchResultStore
 from shared.stores.vector_store_files import id_of
@@ -97,6 +97,7 @@ class Searcher(Rung):
         self.results: list[Json] = []
         self.error: str | None = None
         self.rings = True
+        self.takes_in = False  # what it is told of; but no tables
         self._kafka, self._mongo_url, self._database = kafka_bootstrap, mongo_url, database
         self._ready = threading.Event()
         self._stop = threading.Event()
@@ -129,7 +130,7 @@ class Searcher(Rung):
             while not self._stop.is_set():
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     for record in records:
-                        await self._take(record.topic, record.value, producer, SearchResultStore(db))
+                        await self._take(record.topic, record.value, producer, db)
         finally:
             await consumer.stop()
             await producer.stop()
@@ -139,16 +140,17 @@ class Searcher(Rung):
     def _prefix(self) -> str:
         return "threadmill."
 
-    async def _take(
-        self, topic: str, value: bytes, producer: AIOKafkaProducer, store: SearchResultStore
-    ) -> None:
+    async def _take(self, topic: str, value: bytes, producer: AIOKafkaProducer, db: Database) -> None:
         if topic.endswith(FILE_COMMANDS.name):
-            self.files.append(FileCommand.model_validate_json(value))
+            command = FileCommand.model_validate_json(value)
+            self.files.append(command)
+            if self.takes_in and command.reason == "added":
+                await _take_in(db, command)
             return
         request = SearchRequested.model_validate_json(value)
         self.searches.append(request)
         search = Search(request.call_id, request.project_id, "", "", request.queries)
-        await store.put(search, self.results, self.error, time.time())
+        await SearchResultStore(db).put(search, self.results, self.error, time.time())
         if self.rings and request.reply_to:
             frame = Frame(
                 run_id="",
@@ -161,6 +163,14 @@ class Searcher(Rung):
             stream = f"{self._prefix}{RUN_STREAM.name}"
             data = frame.model_dump_json().encode()
             await producer.send_and_wait(stream, data, partition=request.reply_to.slot)
+
+
+async def _take_in(db: Database, command: FileCommand) -> None:
+    same = {"_id": id_of(command.vector_store_id, command.file_id), "status": "in_progress"}
+    file = await db["vector_store_files"].find_one(same)
+    if file is not None:
+        end = POISON if file["filename"].endswith(".csv") else TAKEN_IN
+        await db["vector_store_files"].update_one(same, {"$set": {**end, "wake_at": NEVER}})
 
 
 def _assigned(consumer: AIOKafkaConsumer) -> Callable[[], Awaitable[bool]]:

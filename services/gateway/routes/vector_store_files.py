@@ -11,6 +11,7 @@ from services.gateway.documents import ERRORS, operation
 from services.gateway.lookup import find_vector_store, find_vector_store_file, no_file_in
 from services.gateway.paging import Paging, list_view
 from services.gateway.routes import answers
+from services.gateway.settings import Settings
 from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.objects import ListAnswer
@@ -32,16 +33,16 @@ StatusFilter: TypeAlias = Annotated[
 ]
 
 
-def build_router(stores: Stores, shelves: Shelves, door: Door) -> APIRouter:
+def build_router(stores: Stores, shelves: Shelves, door: Door, settings: Settings) -> APIRouter:
     router = APIRouter(
         prefix="/vector_stores/{vector_store_id}/files", tags=["Vector stores"], responses=ERRORS
     )
-    _add_reading(router, stores, door)
-    _add_changes(router, stores, shelves, door)
+    _add_reading(router, stores, door, settings)
+    _add_changes(router, stores, shelves, door, settings)
     return router
 
 
-def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
+def _add_reading(router: APIRouter, stores: Stores, door: Door, settings: Settings) -> None:
     v2 = door.v2_or_unsaid
 
     @router.get("", response_model=ListAnswer[VectorStoreFileObject], openapi_extra=operation(v2_only=True))
@@ -60,7 +61,7 @@ def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
         vector_store_id: str, file_id: str, caller: Annotated[Caller, Depends(v2)]
     ) -> JSONResponse:
         found = await find_vector_store_file(stores, caller, vector_store_id, file_id)
-        return JSONResponse(vector_store_file_view(found))
+        return answers.polled(vector_store_file_view(found), settings)
 
     @router.get("/{file_id}/content", response_model=FileContentPage, openapi_extra=operation(v2_only=True))
     async def get_vector_store_file_content(
@@ -71,7 +72,7 @@ def _add_reading(router: APIRouter, stores: Stores, door: Door) -> None:
         return JSONResponse(content_view(await stores.parsed_files.read(file_id) if is_read else None))
 
 
-def _add_changes(router: APIRouter, stores: Stores, shelves: Shelves, door: Door) -> None:
+def _add_changes(router: APIRouter, stores: Stores, shelves: Shelves, door: Door, settings: Settings) -> None:
     v2 = door.v2_or_unsaid
 
     @router.post(
@@ -86,7 +87,7 @@ def _add_changes(router: APIRouter, stores: Stores, shelves: Shelves, door: Door
         store = await find_vector_store(stores, caller, vector_store_id)
         await shelves.put(caller, store, [body])
         found = await find_vector_store_file(stores, caller, vector_store_id, body.file_id)
-        return JSONResponse(vector_store_file_view(found))
+        return answers.polled(vector_store_file_view(found), settings)
 
     @router.post(
         "/{file_id}",
