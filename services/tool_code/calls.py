@@ -168,7 +168,7 @@ class Calls:
             if fresh and held.earlier > 0:
                 notes = [LOST if lost else NEW_SESSION, _restored(back), *notes]
                 if lost:
-                    await self._sessions.count_call(request.thread_id, held)
+                    await self._sessions.note_call(request.thread_id, held)
                     return _only(" ".join(notes)), "lost"
             execution = await self._run_code(session, request, claim.attempt)
         except SandboxError as error:
@@ -189,8 +189,8 @@ class Calls:
             failpoint("tool_code.code_ran")
             images = await self._files.keep_images(request, execution)
             files = await self._files.keep_files(session, held, request, execution)
-            count = partial(self._sessions.count_call, request.thread_id, held)
-            await until_done(count, AWAY, what="the store")
+            note = partial(self._sessions.note_call, request.thread_id, held)
+            await until_done(note, AWAY, what="the store")
             failpoint("tool_code.call_counted")
         except Exception as error:
             log.error("could not keep all that a call made", exc_info=error)

@@ -12,6 +12,7 @@ from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sandbox.errors import SandboxStartFailed
 from services.tool_code.sandbox.session import Session
 from shared.failpoints import failpoint
+from shared.runs.model import Json
 from shared.stores.database import Database
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,12 @@ class Held:
     brought_bytes: int = 0
     made: dict[str, str] = field(default_factory=dict)
     lost: dict[str, Lost] = field(default_factory=dict)
+    noted: list[Json] | None = None  # the files that the store knows of; None before the sandbox's first call
 
 
 class Sessions:
     """What a thread's sandbox has seen is in the store, so that a new one, here or elsewhere, is told:
-    how many ``calls``, and the ``files`` that they made.
+    whether there were ``calls``, and the ``files`` that they made.
     """
 
     def __init__(self, db: Database, backend: Backend, owner: str, idle_s: float) -> None:
@@ -78,7 +80,7 @@ class Sessions:
                 held.session = await starting  # it is there now: the thread's next call has it
             raise
         finally:
-            held.brought, held.brought_bytes, held.made = {}, 0, {}
+            held.brought, held.brought_bytes, held.made, held.noted = {}, 0, {}, None
             held.lost = {file["path"]: Lost(file["file_id"], file["over"]) for file in found.get("files", ())}
         failpoint("tool_code.session_started")
         begun = {"$set": {"owner": self._owner}, "$inc": {"epoch": 1}}
@@ -86,12 +88,14 @@ class Sessions:
         failpoint("tool_code.session_noted")
         return held.session
 
-    async def count_call(self, thread_id: str, held: Held) -> None:
-        """Note a call, and the files that there are after it."""
+    async def note_call(self, thread_id: str, held: Held) -> None:
+        """Note that there was a call, and the files that there are after it, unless that is noted."""
         mine = {"_id": thread_id, "owner": self._owner}
         known = held.lost | {path: Lost(made, held.brought.get(path)) for path, made in held.made.items()}
         files = [{"path": path, **lost._asdict()} for path, lost in known.items()]
-        await self._sessions.update_one(mine, {"$inc": {"calls": 1}, "$set": {"files": files}})
+        if files != held.noted:
+            await self._sessions.update_one(mine, {"$inc": {"calls": 1}, "$set": {"files": files}})
+            held.noted = files
 
     async def evict_idle(self) -> None:
         """Close sandboxes that nobody used for ``idle_s`` seconds."""

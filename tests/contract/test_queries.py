@@ -124,7 +124,7 @@ async def of_sessions(db: Database) -> Called:
     called = Called(Sessions(db, cast(Backend, NoSandbox()), "a", idle_s=1))
     held = Held()
     await called.start("thread_1", held)
-    await called.count_call("thread_1", held)
+    await called.note_call("thread_1", held)
     await called.evict_idle()
     await called.close()
     return called

@@ -142,6 +142,24 @@ async def test_a_call_of_a_lost_worker_is_run_again_only_if_nothing_depends_on_i
     assert "The sandbox was lost" in (await orchestrator.result()).output
 
 
+async def test_what_a_new_sandbox_must_know_is_noted_when_it_changes(
+    orchestrator: Orchestrator, db: Database
+) -> None:
+    mine = thread()
+
+    async def noted_after(code: str) -> tuple[int, list[str]]:
+        await orchestrator.ask(code, thread=mine)
+        await orchestrator.result()
+        session = await db["code_sessions"].find_one({"_id": mine})
+        assert session is not None
+        return session["calls"], [file["path"] for file in session["files"]]
+
+    assert await noted_after("1") == (1, [])
+    assert await noted_after("2") == (1, [])
+    assert await noted_after("open('a.txt', 'w').write('a')") == (2, ["a.txt"])
+    assert await noted_after("3") == (2, ["a.txt"])
+
+
 async def test_an_unreadable_request_is_set_aside_and_the_next_one_runs(
     orchestrator: Orchestrator, settings: Settings
 ) -> None:
