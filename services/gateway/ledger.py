@@ -183,7 +183,7 @@ class Ledger:
             if not any(begun < long_ago for begun in self._open.values()):
                 continue
             try:
-                await self._requests.renew(self._owner, time.time() + LEASE_S)
+                await self._requests.renew([*self._open], self._owner, time.time() + LEASE_S)
             except PyMongoError as error:
                 log.warning("the requests in hand were not renewed", extra={"reason": repr(error)})
 

@@ -33,7 +33,7 @@ async def of_requests(db: Database) -> Called:
     found = await called.get("r1")
     await called.unanswered("q1", NOW)
     assert await called.claim(found, "me", NOW + 5, NOW + 100)
-    await called.renew("me", NOW + 6)
+    await called.renew(["r1"], "me", NOW + 6)
     await called.keep_answer("r2", "o2", {})
     await called.let_go("r1", "me", NOW + 100)
     await called.forget(["r3", "r4"], "o3")

@@ -21,8 +21,7 @@ class RequestStore:
 
     async def create_indexes(self) -> None:
         await self._requests.create_index([("request", ASCENDING), ("gone_at", ASCENDING)])
-        for key in ("owner", "gone_at"):
-            await self._requests.create_index(key)
+        await self._requests.create_index("gone_at")
 
     async def add(self, record: Document) -> bool:
         """Insert it; False if one of that id is there already."""
@@ -46,8 +45,9 @@ class RequestStore:
         mine = {"owner": owner, "until": until, "gone_at": gone_at}
         return (await self._requests.update_one(seen, {"$set": mine})).matched_count > 0
 
-    async def renew(self, owner: str, until: float) -> None:
-        await self._requests.update_many({"owner": owner}, {"$set": {"until": until}})
+    async def renew(self, record_ids: Sequence[str], owner: str, until: float) -> None:
+        mine = {"_id": {"$in": list(record_ids)}, "owner": owner}
+        await self._requests.update_many(mine, {"$set": {"until": until}})
 
     async def let_go(self, record_id: str, owner: str, gone_at: float) -> None:
         """Its answer did not arrive: whoever sends it again may have it."""
