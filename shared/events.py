@@ -114,6 +114,7 @@ class Frame(Message):
     carries the ``seq`` that it follows and counts ``n`` up from 1. ``data`` is the v2 object.
     A delta with a ``source``, the call that it is of, comes from a tool while it runs: it counts
     ``n`` by itself, ``epoch`` is the attempt at the call, and ``seq`` says nothing.
+    A ``whole`` delta is for a stream that came late: it holds all behind ``seq`` up to ``n``.
     """
 
     run_id: str
@@ -124,14 +125,19 @@ class Frame(Message):
     data: dict[str, Any]
     streams: tuple[str, ...]
     source: str = ""
+    whole: bool = False
 
 
 class Control(Message):
-    """``control``: told to every replica; whoever works on the run lets go of it."""
+    """``control``: told to every replica; whoever works on the run lets go of it, or tells one more stream.
 
-    type: Literal["cancel"] = "cancel"
+    Readers pass over a ``type`` that they do not know.
+    """
+
+    type: Literal["cancel", "watch"] = "cancel"
     run_id: str
     thread_id: str
+    slot: Slot | None = None  # of the stream that came late
 
 
 class ThreadEvent(Message):

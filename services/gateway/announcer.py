@@ -19,7 +19,7 @@ from shared.broker_watch import BrokerWatch
 from shared.events import Control, FileCommand, RunCommand, SearchRequested
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
-from shared.runs.model import Run
+from shared.runs.model import Run, Slot
 from shared.stores.database import Document, PyMongoError
 from shared.stores.messages import MessageStore
 from shared.tasks import in_background
@@ -64,6 +64,12 @@ class Announcer:
         if self.connected:
             self._start(self._tell_run(run, reason))
 
+    def run_watched(self, run: Run, slot: Slot) -> None:
+        """Tell whoever works on ``run`` that one more stream listens."""
+        if self.connected:
+            watch = Control(type="watch", run_id=run.id, thread_id=run.thread_id, slot=slot)
+            self._start(self._tell_watched(watch))
+
     def message_changed(self, message: Document) -> None:
         """Tell the feed that a client made or deleted ``message``."""
         if self.connected:
@@ -94,6 +100,9 @@ class Announcer:
             RunCommand(run_id=run.id, thread_id=run.thread_id, reason=reason, published=run.published)
         )
         failpoint("gateway.command_sent")
+
+    async def _tell_watched(self, watch: Control) -> None:
+        await self._publisher.control(watch)
 
     async def _tell_messages(self) -> None:
         """Announce messages as they come; mark many of them in one write."""

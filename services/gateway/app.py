@@ -21,6 +21,7 @@ from services.gateway.models import Models
 from services.gateway.routes import (
     assistant_files,
     assistants,
+    events,
     file_batches,
     files,
     health,
@@ -83,6 +84,7 @@ def build_app(settings: Settings) -> FastAPI:
     for router in (
         # /threads/runs before /threads/{id}
         runs.build_router(stores, announcer, shelves, streams, door, settings),
+        events.build_router(stores, announcer, streams, door),
         steps.build_router(stores, door),
         message_files.build_router(stores, door),
         messages.build_router(stores, announcer, shelves, door),

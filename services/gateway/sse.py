@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 
 import anyio
 from fastapi.responses import StreamingResponse
@@ -10,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import error_body
 from services.gateway.search_content import SearchContent
+from services.gateway.stream.places import Place
 from services.gateway.stream.streams import Stream
 from services.gateway.version import Version
 from services.gateway.wire.v1 import event_name, render
@@ -30,7 +32,8 @@ class EventStream(StreamingResponse):
     """Follows ``run`` behind its event ``after``. A client that leaves does not stop the run.
 
     ``first``: events that are none of the run's, like the thread made with it. ``content``: what
-    search results are shown with.
+    search results are shown with. ``begin``: it goes on to the run's end, and each event has an id,
+    so that a client can come back there.
     """
 
     def __init__(
@@ -42,9 +45,15 @@ class EventStream(StreamingResponse):
         after: int = 0,
         first: Iterable[tuple[str, Json]] = (),
         content: SearchContent | None = None,
+        begin: Place | None = None,
+        on_close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._stream = stream
-        chunks = _chunks(stream, run, version, after, first, content)
+        self._on_close = on_close
+        told = (
+            _numbered(stream, run, version, begin) if begin else _plain(stream, run, version, after, content)
+        )
+        chunks = _chunks(told, run, [encode(*each, version) for each in first])
         super().__init__(chunks, media_type="text/event-stream", headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,10 +62,12 @@ class EventStream(StreamingResponse):
         finally:
             with anyio.CancelScope(shield=True):
                 await self._stream.close()
+                if self._on_close:
+                    await self._on_close()
 
 
-def encode(name: str, obj: Json, version: Version) -> bytes:
-    return _event(event_name(name, version), render(obj, version))
+def encode(name: str, obj: Json, version: Version, place: str = "") -> bytes:
+    return _event(event_name(name, version), render(obj, version), place)
 
 
 def encode_error(error: ServiceError) -> bytes:
@@ -65,32 +76,43 @@ def encode_error(error: ServiceError) -> bytes:
     return _event("error", {"error": fields, **fields})
 
 
-def _event(name: str, data: Json) -> bytes:
+def _event(name: str, data: Json, place: str = "") -> bytes:
     line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     if not line.isascii():
         line = line.translate(LINE_ENDS)  # some readers of lines end one at each of these
-    return f"event: {name}\ndata: {line}\n\n".encode()
+    id_ = f"id: {place}\n" if place else ""
+    return f"{id_}event: {name}\ndata: {line}\n\n".encode()
 
 
-async def _chunks(
-    stream: Stream,
-    run: Run,
-    version: Version,
-    after: int,
-    first: Iterable[tuple[str, Json]],
-    content: SearchContent | None,
-) -> AsyncIterator[bytes]:
-    failpoint("gateway.stream_begun")
-    for name, obj in first:
-        yield encode(name, obj, version)
-    try:
-        async for named in stream.follow(run, after=after):
+async def _plain(
+    stream: Stream, run: Run, version: Version, after: int, content: SearchContent | None
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(stream.follow(run, after=after)) as told:
+        async for named in told:
             if named is None:
                 yield PING
                 continue
             name, obj = named
             yield encode(name, await content.streamed(obj) if content else obj, version)
-            failpoint("gateway.stream_event")
+
+
+async def _numbered(stream: Stream, run: Run, version: Version, begin: Place) -> AsyncGenerator[bytes, None]:
+    async with aclosing(stream.follow_to_end(run, begin)) as told:
+        async for placed in told:
+            yield PING if placed is None else encode(*placed[1], version, placed[0])
+
+
+async def _chunks(
+    told: AsyncGenerator[bytes, None], run: Run, first: Iterable[bytes]
+) -> AsyncIterator[bytes]:
+    failpoint("gateway.stream_begun")
+    for chunk in first:
+        yield chunk
+    try:
+        async with aclosing(told):
+            async for chunk in told:
+                yield chunk
+                failpoint("gateway.stream_event")
     except ServiceError as error:
         log.warning("an event stream ends early", exc_info=error, extra={"run_id": run.id})
         yield encode_error(error)

@@ -143,7 +143,10 @@ class Orchestrator:
             await self._brokers.forget(other)
 
     def _on_control(self, message: Control) -> None:
-        self._turns.stop(message.run_id)
+        if message.type == "cancel":
+            self._turns.stop(message.run_id)
+        elif message.slot:
+            self._turns.show(message.run_id, message.slot)
 
     def _build_turn(self, run: Run) -> Turn:
         ledger = Ledger(run, self._runs, self._messages, self._publisher)

@@ -1,10 +1,11 @@
 """The owner's hold on its run: each fact is saved under its epoch, then made visible, then announced."""
 
+from services.run_orchestrator.frames import heard_by
 from shared import metrics
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs import facts as f
-from shared.runs.model import Run, Step
+from shared.runs.model import Run, Slot, Step
 from shared.runs.rules import advance
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
@@ -27,6 +28,12 @@ class Ledger:
         self._runs = runs
         self._messages = messages
         self._publisher = publisher
+        self._late: list[Slot] = []
+
+    def admit(self, slot: Slot) -> None:
+        """Announce to one more stream from now on; the gateway has stored it."""
+        self._late.append(slot)
+        self.run = heard_by(self.run, self._late)
 
     async def save(self, fact: f.Fact) -> Run:
         """Save ``fact``, show the messages that it changed, and announce its events.
@@ -39,14 +46,14 @@ class Ledger:
         failpoint("orchestrator.fact_unsaved")
         after, _ = await self._runs.change(before, lambda run: advance(run, fact))
         failpoint("orchestrator.fact_saved")
-        self.run = after
+        self.run = after = heard_by(after, self._late)
         if after.epoch != self.epoch or after.ended:
             metrics.FENCED.labels("run").inc()
             raise Fenced(after.id)
         for step in _changed_messages(before, after):
             await self._messages.write_step(after, step)
         failpoint("orchestrator.fact_shown")
-        self.run = await self._publisher.announce(after)
+        self.run = heard_by(await self._publisher.announce(after), self._late)
         failpoint("orchestrator.fact_announced")
         if after.status == "cancelling" and after.phase == "llm":
             raise Cancelled(after.id)

@@ -21,7 +21,7 @@ from shared.backoff import backoff_s
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs import facts as f
-from shared.runs.model import Run, Usage
+from shared.runs.model import Run, Slot, Usage
 from shared.runs.rules import SORRY
 from shared.stores.database import Document, PyMongoError
 from shared.stores.messages import MessageStore
@@ -72,6 +72,11 @@ class Turn:
             await self._end_early(error)
         finally:
             await self._deltas.close()
+
+    async def show(self, slot: Slot) -> None:
+        """One more stream watches: it gets what was written so far behind the last event, and what comes."""
+        self._ledger.admit(slot)
+        await self._deltas.show(slot)
 
     async def stop(self) -> None:
         """The run is to be cancelled, and nobody reads from the model any more."""

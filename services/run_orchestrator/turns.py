@@ -12,7 +12,7 @@ from shared.events import RunCommand
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.facts import Claimed
-from shared.runs.model import Run
+from shared.runs.model import Run, Slot
 from shared.runs.rules import advance
 from shared.stores.database import PyMongoError
 from shared.stores.runs import RunStore
@@ -43,6 +43,8 @@ class Turns:
         self._lease_s = lease_s
         self._most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[str, Turn] = {}
+        self._showing: set[asyncio.Task[None]] = set()
         self._reasons: dict[str, str] = {}
         self._reserved = 0
         self._waiting = 0  # of the tasks: they wait for something else than a model
@@ -98,6 +100,13 @@ class Turns:
         """Let go of a run that is to be cancelled, if this process works on it."""
         self._interrupt(run_id, STOP)
 
+    def show(self, run_id: str, slot: Slot) -> None:
+        """Let one more stream see a run, if this process works on it."""
+        if turn := self._turns.get(run_id):
+            showing = asyncio.create_task(turn.show(slot))
+            self._showing.add(showing)
+            showing.add_done_callback(self._showing.discard)
+
     async def drain(self) -> None:
         """Take nothing more, and give every unfinished run to another replica."""
         self._draining = True
@@ -129,7 +138,7 @@ class Turns:
             task.cancel()
 
     async def _work(self, run: Run) -> None:
-        turn = self._build_turn(run)
+        turn = self._turns[run.id] = self._build_turn(run)
         with logs.about(run_id=run.id, thread_id=run.thread_id), tracing.turn(run, self.owner):
             try:
                 await turn.work()
@@ -140,6 +149,7 @@ class Turns:
             finally:
                 if self._tasks.get(run.id) is asyncio.current_task():
                     del self._tasks[run.id]
+                    self._turns.pop(run.id, None)
                     self._reasons.pop(run.id, None)
                     self._look_for_room()
 

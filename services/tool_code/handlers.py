@@ -41,6 +41,8 @@ class Handlers:
 
     def on_control(self, message: Control) -> None:
         """Interrupt what runs for a run that is to be cancelled."""
+        if message.type != "cancel":
+            return
         for task in self._running.get(message.run_id, ()):
             log.info("interrupted", extra={"run_id": message.run_id})
             task.cancel()

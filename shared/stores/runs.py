@@ -113,6 +113,9 @@ class RunStore:
         """Let a stream listen to a run that exists already."""
         await self._runs.update_one({"_id": run_id}, {"$push": {"slots": slot.model_dump()}})
 
+    async def remove_slot(self, run_id: str, stream: str) -> None:
+        await self._runs.update_one({"_id": run_id}, {"$pull": {"slots": {"stream": stream}}})
+
     async def heartbeat(self, run_ids: Sequence[str], owner: str, *, now: float, wake_at: float) -> None:
         """Keep the runs that ``owner`` works on from being taken over until ``wake_at``.
 

@@ -37,6 +37,7 @@ async def of_runs(db: Database) -> Called:
     run = await called.save(run, after(run, MESSAGE_STARTED))
     await called.set_metadata(run, {})
     await called.add_slot(run.id, Slot(slot=1, stream="s"))
+    await called.remove_slot(run.id, "s")
     await called.heartbeat([run.id], "a", now=NOW, wake_at=NOW + 9)
     await called.cancelling([run.id])
     await called.due(NOW)

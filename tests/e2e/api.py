@@ -92,6 +92,19 @@ class Api:
     def listening(self, path: str, body: Any = None) -> Iterator["Reader"]:
         """Read a stream in a thread of its own until the end of the block."""
         request = self.client.build_request("POST", path, json={**(body or {}), "stream": True})
+        with self._reading(request) as reader:
+            yield reader
+
+    @contextlib.contextmanager
+    def following(self, run: Json, last_id: str = "") -> Iterator["Reader"]:
+        """Read the events of a run that goes on, behind the one with ``last_id``."""
+        path = f"/threads/{run['thread_id']}/runs/{run['id']}/events"
+        request = self.client.build_request("GET", path, headers={"Last-Event-ID": last_id or "0"})
+        with self._reading(request) as reader:
+            yield reader
+
+    @contextlib.contextmanager
+    def _reading(self, request: httpx.Request) -> Iterator["Reader"]:
         request.headers.update(self.headers)
         reader = Reader(self.client, request)
         try:
@@ -101,11 +114,12 @@ class Api:
 
 
 class Reader:
-    """``events`` grows while the stream goes on; ``error`` is what broke it."""
+    """``events`` grows while the stream goes on; ``error`` is what broke it, ``last_id`` the last one's."""
 
     def __init__(self, client: httpx.Client, request: httpx.Request) -> None:
         self.events: list[Event] = []
         self.error: httpx.HTTPError | None = None
+        self.last_id = ""
         self._response = client.send(request, stream=True)
         if self._response.status_code != 200:
             self._response.read()
@@ -160,14 +174,17 @@ class Reader:
         self._response.close()
 
     def _read(self) -> None:
-        name = ""
+        name = id_ = ""
         try:
             for line in self._response.iter_lines():
-                if line.startswith("event: "):
+                if line.startswith("id: "):
+                    id_ = line.removeprefix("id: ")
+                elif line.startswith("event: "):
                     name = line.removeprefix("event: ")
                 elif line.startswith("data: "):
                     data = line.removeprefix("data: ")
                     self.events.append((name, data if name == "done" else json.loads(data)))
+                    self.last_id = id_
         except httpx.HTTPError as error:
             self.error = error
 

@@ -1,10 +1,12 @@
 """A publisher that needs no broker: it keeps what would leave."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+from shared.events import Frame
 from shared.publisher import Publisher
-from shared.runs.model import Json, Run
+from shared.runs.model import Json, Run, Slot
 
 
 class RecordingPublisher(Publisher):
@@ -25,3 +27,6 @@ class RecordingPublisher(Publisher):
         await asyncio.sleep(0)  # a broker takes its time; others may run meanwhile
         self.frames.append((seq, n, event, data))
         self.log.append(event)
+
+    async def frame_to(self, slots: Sequence[Slot], frame: Frame) -> None:
+        self.frames.append((frame.seq, frame.n, frame.event, frame.data))

@@ -7,7 +7,14 @@ import pytest
 import pytest_asyncio
 
 from services.run_orchestrator import frames
-from services.run_orchestrator.frames import MERGE_CHARACTERS, MERGE_S, Deltas, call_delta, message_delta
+from services.run_orchestrator.frames import (
+    MERGE_CHARACTERS,
+    MERGE_S,
+    Deltas,
+    call_delta,
+    image_delta,
+    message_delta,
+)
 from shared.runs.model import Json, Slot
 from tests.eventually import eventually
 from tests.unit.recording_publisher import RecordingPublisher
@@ -148,3 +155,55 @@ def test_a_call_is_named_once(kind: str, first: Json, second: Json) -> None:
         call = {"index": 2, "type": kind, kind: detail} | ({"id": "c1"} if is_first else {})
         assert event == "thread.run.step.delta"
         assert data["delta"]["step_details"]["tool_calls"] == [call]
+
+
+LATE = Slot(slot=3, stream="late")
+
+
+async def test_who_comes_late_gets_what_was_written_behind_the_last_event_and_then_the_rest(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    """Nobody watched before."""
+    await deltas.begin(WRITING, message_delta(STEP, index=1))
+    await deltas.send(*image_delta(STEP, 0, {"type": "image_file", "image_file": {"file_id": "file-1"}}))
+    for letter in "ab":
+        await deltas.add(letter)
+    await deltas.show(LATE)
+    await deltas.show(LATE)
+    await deltas.add("c")
+    await deltas.flush()
+    whole, last = publisher.frames
+    assert (whole[:2], last[:2]) == ((len(WRITING.events), 1), (len(WRITING.events), 2))
+    image, text = whole[3]["delta"]["content"]
+    assert (image["image_file"], text) == (
+        {"file_id": "file-1"},
+        {"index": 1, "type": "text", "text": {"value": "ab", "annotations": []}},
+    )
+    assert last[3]["delta"]["content"][0]["text"] == {"value": "c"}
+
+
+async def test_who_comes_between_two_targets_hears_the_next_one(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    await deltas.show(LATE)
+    assert publisher.frames == []
+    await deltas.begin(WRITING, message_delta(STEP))
+    await deltas.add("a")
+    assert [n for _, n, _, _ in publisher.frames] == [1]
+
+
+async def test_who_comes_late_gets_every_call_of_the_step(
+    publisher: RecordingPublisher, deltas: Deltas
+) -> None:
+    for index, name in enumerate(("f", "g")):
+        await deltas.begin(WRITING, call_delta(CALLING.steps[0], index, f"c{index}", name, "function"))
+        await deltas.add("")
+        await deltas.add("{}")
+    await deltas.show(LATE)
+    [(_, _, event, data)] = publisher.frames
+    calls = data["delta"]["step_details"]["tool_calls"]
+    assert event == "thread.run.step.delta"
+    assert [(call["index"], call["id"], call["function"]["arguments"]) for call in calls] == [
+        (0, "c0", "{}"),
+        (1, "c1", "{}"),
+    ]

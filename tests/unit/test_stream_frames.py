@@ -15,7 +15,7 @@ FRAME = Frame(run_id="run_1", epoch=2, seq=3, event="thread.run.queued", data={"
 def test_reads_what_the_publisher_writes() -> None:
     frame, streams = parse(FRAME.model_dump_json().encode())
     assert streams == ["s"]
-    assert frame == ("run_1", 2, 3, 0, 0, "thread.run.queued", {"id": "run_1"}, "")
+    assert frame == ("run_1", 2, 3, 0, 0, "thread.run.queued", {"id": "run_1"}, "", False)
 
 
 @pytest.mark.parametrize(

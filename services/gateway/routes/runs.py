@@ -163,6 +163,7 @@ class RunRoutes:
         except BaseException:
             await opened.close()
             raise
+        self.announcer.run_watched(run, opened.slot)
         shown = self._content(content)
         return EventStream(opened, run, caller.version, after=after, first=first, content=shown)
 

@@ -5,6 +5,7 @@
 ``sequence``     the events and deltas of one run, put in order (pure)
 ``sums``         what clients will have added up, and what is missing (pure)
 ``arithmetic``   adding deltas up as the clients' libraries do, and the reverse (pure)
+``places``       where a client is, so that it can come back there (pure)
 ``inbox``        the bounded queue between Kafka and one client
 ``watch``        when a stream looks into the store, when its client gets a ping (pure)
 ``reading``      one read of the run beside the stream

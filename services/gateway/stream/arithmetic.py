@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 from shared.runs.model import Json
 
-Sum: TypeAlias = dict[Any, Any]  # objects by name, lists as objects by index, strings as lists of pieces
+# Objects by name, lists as objects by index, strings as lists of pieces. The first piece may be a number:
+# so many characters, which nobody here remembers.
+Sum: TypeAlias = dict[Any, Any]
 
 
 class Differs(Exception):
@@ -29,8 +31,43 @@ def add(total: Sum, delta: Json) -> None:
                 add(entries.setdefault(entry.get("index", position), {}), entry)
 
 
-def text(total: Sum, key: str) -> str:
-    return "".join(total.get(key, ()))
+def text(total: Sum, key: str, final: str = "") -> str:
+    """What was sent of the string ``key``; what nobody remembers is taken from ``final``."""
+    pieces = total.get(key, ())
+    if pieces and isinstance(pieces[0], int):
+        return final[: pieces[0]] + "".join(pieces[1:])
+    return "".join(pieces)
+
+
+def lengths(total: Sum, path: str = "") -> dict[str, int]:
+    """How long each string is, by where it is.
+
+    >>> lengths({"content": {0: {"text": {"value": [40, "a", "b"]}}}})
+    {'content.0.text.value': 42}
+    """
+    found: dict[str, int] = {}
+    for key, value in total.items():
+        here = f"{path}{key}"
+        if isinstance(value, dict):
+            found |= lengths(value, f"{here}.")
+        elif length := sum(piece if isinstance(piece, int) else len(piece) for piece in value):
+            found[here] = length
+    return found
+
+
+def of_lengths(known: dict[str, int]) -> Sum:
+    """The reverse of ``lengths``; what makes no sense is left out."""
+    total: Sum = {}
+    for path, length in known.items():
+        *parents, last = (int(part) if part.isdecimal() else part for part in path.split("."))
+        inner = total
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                break
+        else:
+            inner.setdefault(last, [length])
+    return total
 
 
 def missing(total: Sum, final: Json) -> Json:
@@ -42,7 +79,7 @@ def missing(total: Sum, final: Json) -> Json:
     rest: Json = {}
     for key, value in final.items():
         if isinstance(value, str) and key != "type":
-            sent = text(total, key)
+            sent = text(total, key, value)
             if not value.startswith(sent):
                 raise Differs(key)
             if len(value) > len(sent):

@@ -7,7 +7,10 @@ from shared.runs.model import Json
 
 
 class Arrived(NamedTuple):
-    """``shared.events.Frame`` without its addressees. One that merges deltas ``n`` to ``upto`` has both."""
+    """``shared.events.Frame`` without its addressees. One that merges deltas ``n`` to ``upto`` has both.
+
+    A ``whole`` one holds every delta behind its event up to ``upto``.
+    """
 
     run_id: str
     epoch: int
@@ -17,6 +20,7 @@ class Arrived(NamedTuple):
     event: str
     data: Json
     source: str = ""
+    whole: bool = False
 
 
 class Unreadable(ValueError):
@@ -40,6 +44,7 @@ def parse(value: bytes | None) -> tuple[Arrived, list[str]]:
             body["event"],
             body["data"],
             body.get("source", ""),
+            body.get("whole") is True,
         )
         streams = body["streams"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

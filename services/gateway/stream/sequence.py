@@ -2,7 +2,9 @@
 
 from typing import NamedTuple, TypeAlias, get_args
 
+from services.gateway.stream.arithmetic import Sum
 from services.gateway.stream.frames import Arrived
+from services.gateway.stream.places import Place, open_at
 from services.gateway.stream.sums import REQUIRES_ACTION, AskStore, Sums
 from shared.runs.model import EndStatus, Json, Run
 from shared.runs.views import WITHDRAWN, Named, at_event
@@ -28,10 +30,16 @@ class Sequence:
     drafts: they count in the newest epoch, right behind the event they follow, without a gap.
     What a lost delta held is sent with the event that closes its message or step.
     Deltas of a tool that runs come beside them: see ``_take_live``.
+
+    ``to_end``: it goes on behind a call for action, and ``places`` says for each pair that was returned
+    last where its client is behind it.
     """
 
-    def __init__(self, run_id: str, *, after: int) -> None:
+    def __init__(self, run_id: str, *, after: int, to_end: bool = False) -> None:
+        self.places: list[str] = []
         self.ended = False
+        self._to_end = to_end
+        self._ends = LAST[1:] if to_end else LAST
         self.asks = False  # the next event cannot be yielded before the store was read
         self._run_id = run_id
         self._last = after  # the event that was yielded last
@@ -43,6 +51,12 @@ class Sequence:
         self._live: dict[str, tuple[int, int]] = {}  # by source: its attempt and the last delta of it
         self._sums = Sums()
 
+    def resume(self, run: Run, known: Sum) -> None:
+        """The client has seen ``known`` of what was being written behind the event where this begins."""
+        item, calls = open_at(run, self._last)
+        if item:
+            self._sums.resume(item, known, calls=calls)
+
     @property
     def hole(self) -> Hole | None:
         """Where something is missing before what is held; None if nothing is held."""
@@ -51,6 +65,7 @@ class Sequence:
 
     def take(self, frame: Arrived) -> list[Named]:
         """Take one frame; return the pairs (event, object) that are due."""
+        self.places = []
         if self.ended or frame.run_id != self._run_id:
             return []
         if frame.source:
@@ -62,8 +77,17 @@ class Sequence:
         elif frame.epoch == self._epoch and self._follows(frame):
             if len(self._deltas) >= MAX_HELD:
                 self._deltas.clear()
-            self._deltas[frame.seq, frame.n] = frame
+            self._deltas[frame.seq, self._first_of(frame)] = frame
         return self._drain()
+
+    def _first_of(self, frame: Arrived) -> int:
+        """The number of the first delta that ``frame`` stands for."""
+        if not frame.whole:
+            return frame.n
+        if frame.seq != self._last:
+            return 1
+        self._cut = False
+        return self._n + 1
 
     def _take_live(self, delta: Arrived) -> list[Named]:
         """A tool's own deltas: of its first attempt, while its step is open, up to the first that is lost.
@@ -75,10 +99,13 @@ class Sequence:
             return []
         self._live[delta.source] = (delta.epoch, delta.n)
         self._sums.add(delta.data)
-        return [(delta.event, delta.data)]
+        due: list[Named] = []
+        self._tell(due, (delta.event, delta.data))
+        return due
 
     def absorb(self, run: Run) -> list[Named]:
         """Take what the store has; return the pairs (event, object) that are due."""
+        self.places = []
         if self.ended:
             return []
         self._see(run.epoch)
@@ -109,7 +136,7 @@ class Sequence:
 
     def _follows(self, delta: Arrived) -> bool:
         if delta.seq == self._last:
-            return delta.n > self._n and not self._cut
+            return delta.upto > self._n and (delta.whole or not self._cut)
         return delta.seq > self._last
 
     def _drain(self) -> list[Named]:
@@ -121,7 +148,8 @@ class Sequence:
             if told is None:
                 break
             try:
-                due += self._sums.before(told.event, told.data, told.run)
+                for named in self._sums.before(told.event, told.data, told.run):
+                    self._tell(due, named)
             except AskStore:
                 self.asks = True
                 break
@@ -130,9 +158,14 @@ class Sequence:
 
     def _drain_deltas(self, due: list[Named]) -> None:
         while delta := self._deltas.pop((self._last, self._n + 1), None):
-            self._sums.add(delta.data)
             self._n = delta.upto
-            due.append((delta.event, delta.data))
+            data = self._sums.rest_of(delta.data) if delta.whole else delta.data
+            self._cut = self._cut or data is None
+            if data:
+                self._sums.add(data)
+                self._tell(due, (delta.event, data))
+            if self._cut:
+                break
 
     def _pass(self, told: Told, due: list[Named]) -> None:
         self._last += 1
@@ -142,5 +175,10 @@ class Sequence:
             self._deltas = {place: delta for place, delta in self._deltas.items() if place[0] >= self._last}
         if told.event != WITHDRAWN:
             self._sums.begin(told.event, told.data)
-            due.append((told.event, told.data))
-        self.ended = told.event in LAST
+            self._tell(due, (told.event, told.data))
+        self.ended = told.event in self._ends
+
+    def _tell(self, due: list[Named], named: Named) -> None:
+        due.append(named)
+        if self._to_end:
+            self.places.append(str(Place(self._last, self._sums.current)))

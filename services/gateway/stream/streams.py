@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from services.gateway.stream.inbox import Inbox
 from services.gateway.stream.lease import SlotLease
 from services.gateway.stream.listener import Listener
 from services.gateway.stream.pace import Pace
+from services.gateway.stream.places import Place
 from services.gateway.stream.reading import Reading
 from services.gateway.stream.sequence import Sequence
 from services.gateway.stream.watch import Watch
@@ -151,21 +153,38 @@ class Stream:
             Unavailable: the store is away long after the run expired, or the gateway stops.
             NotFound: the run was deleted.
         """
-        sequence = Sequence(run.id, after=after)
-        for named in sequence.absorb(run):
-            yield named
+        async with aclosing(self._follow(run, Sequence(run.id, after=after))) as told:
+            async for batch in told:
+                for named in batch or (None,):
+                    yield named
+
+    async def follow_to_end(self, run: Run, begin: Place) -> AsyncGenerator[tuple[str, Named] | None, None]:
+        """As ``follow``, behind ``begin`` and to the run's end, each pair with the place behind it."""
+        sequence = Sequence(run.id, after=begin.seq, to_end=True)
+        sequence.resume(run, begin.known)
+        async with aclosing(self._follow(run, sequence)) as told:
+            async for batch in told:
+                if not batch:
+                    yield None
+                for placed in zip(sequence.places, batch, strict=False):
+                    yield placed
+
+    async def _follow(self, run: Run, sequence: Sequence) -> AsyncGenerator[list[Named], None]:
+        """Yield what is due together; nothing means: send a ping."""
+        if due := sequence.absorb(run):
+            yield due
         reading = Reading(self._runs, run, self._inbox.wake, patience_s=self._pace.patience_s)
         self._reading = reading
         now = asyncio.get_running_loop().time
         watch = Watch(self._pace, now())
         while not sequence.ended:
-            for named in self._next(sequence, reading, watch, now()):
-                yield named
+            if due := self._next(sequence, reading, watch, now()):
+                yield due
                 watch.spoke(now())
             if sequence.ended:
                 break
             if now() >= watch.ping_at:
-                yield None
+                yield []
                 watch.spoke(now())
             await self._rest(sequence, reading, watch)
 

@@ -1,6 +1,6 @@
 """What a client will have added up of each message and step, and the delta that makes it whole.
 
-Only for what began in this stream: of what began before, nobody knows what the client has.
+Only for what began in this stream, or of which the client said how much it has.
 """
 
 import logging
@@ -25,9 +25,32 @@ class Sums:
         self._open: dict[str, Sum] = {}  # by the id of the message or step
         self._calls_of = ""  # the step whose calls may come to need an action
 
+    def resume(self, item_id: str, known: Sum, *, calls: bool) -> None:
+        """The client has ``known`` of an item that began before this stream."""
+        self._open[item_id] = known
+        self._calls_of = item_id if calls else ""
+
+    @property
+    def current(self) -> Sum:
+        """What was sent of the item that is open; empty if none is."""
+        return next(iter(self._open.values()), {})
+
+    def rest_of(self, data: Json) -> Json | None:
+        """Return what the client lacks of a delta that holds all so far; {}: nothing, None: nobody knows."""
+        total = self._open.get(data["id"])
+        if total is None:
+            return None
+        try:
+            rest = missing(total, data["delta"])
+        except Differs:
+            return None
+        return {**data, "delta": rest} if rest else {}
+
     def begin(self, event: str, data: Json) -> None:
         """Note an event that was yielded."""
-        if event == "thread.message.created":
+        if event in MESSAGE_ENDS or event in STEP_ENDS:
+            self._open.pop(data["id"], None)
+        elif event == "thread.message.created":
             self._open[data["id"]] = {}
         elif event == "thread.run.step.created" and data["step_details"]["type"] == "tool_calls":
             self._open[data["id"]] = {}
@@ -55,11 +78,11 @@ class Sums:
             AskStore: come back with the run.
         """
         if event in MESSAGE_ENDS:
-            total = self._open.pop(data["id"], None)
+            total = self._open.get(data["id"])
             rest = self._rest(event, data["id"], total, {"content": data["content"]})
             return _delta("thread.message.delta", data["id"], rest)
         if event in STEP_ENDS:
-            total = self._open.pop(data["id"], None)
+            total = self._open.get(data["id"])
             rest = self._rest(event, data["id"], total, {"step_details": data["step_details"]})
             return _delta("thread.run.step.delta", data["id"], rest)
         if event == REQUIRES_ACTION and (total := self._open.get(self._calls_of)) is not None:
@@ -72,7 +95,9 @@ class Sums:
         if total is None:
             return {}
         try:
-            return missing(total, final)
+            rest = missing(total, final)
+            add(total, rest)
+            return rest
         except Differs as error:
             # Normal only where an owner died: the draft that it streamed was never stored.
             level = logging.WARNING if event.endswith("completed") else logging.INFO
