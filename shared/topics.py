@@ -55,3 +55,17 @@ WORK = (RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_REQUESTS_RETRIEVAL, TOOL_RESULTS,
 DEAD_LETTER_SUFFIX = ".dead"  # where a record goes that can never be processed
 DEAD_LETTER_PARTITIONS = 6
 DEAD_LETTER_RETENTION_S = 14 * DAY_S
+
+TOOL_CODE_GROUP = "tool-code"
+ORCHESTRATOR_GROUP = "run-orchestrator"
+
+
+def group_of(topic: Topic, prefix: str) -> str | None:
+    """The consumer group that works on ``topic``; None where there is none of one name.
+
+    >>> group_of(RUN_COMMANDS, "threadmill.")
+    'threadmill.run-orchestrator.run-commands.v1'
+    """
+    if topic in (RUN_COMMANDS, TOOL_RESULTS):
+        return f"{prefix}{ORCHESTRATOR_GROUP}.{topic.name}"
+    return TOOL_CODE_GROUP if topic == TOOL_REQUESTS_CODE else None

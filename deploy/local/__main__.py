@@ -40,6 +40,10 @@ def main() -> None:
             from deploy.operate.doctor import doctor
 
             sys.exit(asyncio.run(doctor(options.service or arguments.SERVICES, options.probe)))
+        case "why":
+            from deploy.local.why import why
+
+            sys.exit(asyncio.run(why(options)))
         case "version":
             sys.stdout.write(f"threadmill {importlib.metadata.version('threadmill')}\n")
 

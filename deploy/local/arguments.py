@@ -27,6 +27,7 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Names
         commands.add_parser("dead", help="show and replay records that were set aside", description=DEAD)
     )
     _add_operation(commands)
+    _add_why(commands.add_parser("why", help="say why a run is where it is", description=WHY))
     commands.add_parser("version", help="print the version")
     return parser.parse_args(arguments)
 
@@ -152,6 +153,19 @@ def _add_operation(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     access = commands.add_parser("access", help="print access rules for Kafka or MongoDB", description=ACCESS)
     access.add_argument("store", choices=("kafka", "mongo"))
     access.add_argument("name", metavar="NAME", help="prefix of the topics, or the database")
+
+
+WHY = """Why a run is where it is, read from the store itself: it answers also while no service runs. Without
+--mongo, the store of the server that runs on the data folder."""
+
+
+def _add_why(why: argparse.ArgumentParser) -> None:
+    why.add_argument("run", metavar="RUN", help="its id")
+    why.add_argument("--mongo", metavar="URL", help="the MongoDB of the server")
+    why.add_argument("--database", default="threadmill", help="in that MongoDB (%(default)s)")
+    why.add_argument("--kafka", metavar="BOOTSTRAP", help="the broker (host:port,...), for the lag")
+    why.add_argument("--prefix", default="threadmill.", help="of the topics (%(default)s)")
+    _add_data(why)
 
 
 def _count(text: str) -> int:

@@ -21,6 +21,7 @@ from services.gateway.models import Models
 from services.gateway.routes import (
     assistant_files,
     assistants,
+    diagnosis,
     events,
     file_batches,
     files,
@@ -85,6 +86,7 @@ def build_app(settings: Settings) -> FastAPI:
         # /threads/runs before /threads/{id}
         runs.build_router(stores, announcer, shelves, streams, door, settings),
         events.build_router(stores, announcer, streams, door),
+        diagnosis.build_router(stores, door, settings),
         steps.build_router(stores, door),
         message_files.build_router(stores, door),
         messages.build_router(stores, announcer, shelves, door),

@@ -29,7 +29,7 @@ from shared.stores.runs import RunStore
 
 log = logging.getLogger(__name__)
 
-GROUP = "run-orchestrator"
+GROUP = topics.ORCHESTRATOR_GROUP
 MOST_AT_ONCE = 64  # records of one topic that are handled side by side
 LONGEST_WAIT_MS = 15 * 60 * 1000  # a handler may wait for room in the pool, at most as long as runs live
 
@@ -157,7 +157,7 @@ def build_router(settings: ServiceSettings, handlers: Handlers, publisher: Publi
     for topic, take in ((topics.RUN_COMMANDS, commands.take), (topics.TOOL_RESULTS, results.take)):
         subscribe = router.subscriber(
             prefix + topic.name,
-            group_id=f"{prefix}{GROUP}.{topic.name}",
+            group_id=topics.group_of(topic, prefix),
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.NACK_ON_ERROR,
             batch=True,

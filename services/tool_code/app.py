@@ -30,11 +30,11 @@ from shared.stores.database import PyMongoError, connect
 from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.tasks import in_background, until_done
-from shared.topics import TOOL_REQUESTS_CODE
+from shared.topics import TOOL_CODE_GROUP, TOOL_REQUESTS_CODE
 
 log = logging.getLogger(__name__)
 
-GROUP = "tool-code"
+GROUP = TOOL_CODE_GROUP
 UPKEEP_S = 60.0
 
 

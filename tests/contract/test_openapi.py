@@ -27,7 +27,7 @@ def test_every_operation_of_the_api_says_what_it_takes_and_gives() -> None:
         for method, operation in methods.items()
         if path.startswith("/v1/")
     }
-    assert len(operations) == 55
+    assert len(operations) == 56
     for (method, path), operation in operations.items():
         where = f"{method} {path}"
         [content] = operation["responses"]["200"]["content"].values() if not streams(operation) else [None]

@@ -25,7 +25,11 @@ from tests.integration.running_gateway import running_gateway
 BETAS: tuple[Beta, ...] = ("v1", "v2")
 OURS = Path(__file__).parents[2] / "docs" / "openapi.json"
 NOT_JSON = {"GET /files/{file_id}/content"}
-ONLY_OURS = {"GET /threads", "GET /threads/{thread_id}/runs/{run_id}/events"}  # the extensions
+ONLY_OURS = {
+    "GET /threads",
+    "GET /threads/{thread_id}/runs/{run_id}/events",
+    "GET /threads/{thread_id}/runs/{run_id}/diagnosis",
+}  # the extensions
 ALWAYS_REFUSED = {"DELETE /models/{model}"}  # for fine-tuned models, which there are none of
 
 RECORDED = "the original's recorded answers have it so"
