@@ -6,7 +6,7 @@ overlap, to the token. All places are code points.
 """
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -59,7 +59,7 @@ def windows_of(
     paths = list(_paths(text)) if headings else []
     places = [place for place, _ in paths]
     found = []
-    for start, end in _spans(text, ends):
+    for start, end in _spans(text, ends, size, size - overlap):
         found.append(Window(start, end, _home(chunks, starts, start, end), _path(paths, places, start)))
     return found
 
@@ -80,17 +80,18 @@ def halves(text: str, window: Window) -> tuple[Window, ...]:
     )
 
 
-def _spans(text: str, ends: Sequence[int]) -> Iterator[Span]:
+def _spans(text: str, ends: Sequence[int], size: int, step: int) -> Iterator[Span]:
+    """Yield the windows; each ends with the last chunk that holds its beginning, or before."""
     token, start, count = 0, 0, len(ends)
     while token < count:
-        if count - token <= WINDOW_TOKENS * LONGEST:
+        whole = min(count, token // step * step + size)
+        if count - token <= WINDOW_TOKENS * LONGEST and whole == count:
             end, token = ends[-1], count
         else:
-            end = _good_end(
-                text, ends[token + int(WINDOW_TOKENS * SHORTEST)], ends[token + WINDOW_TOKENS - 1]
-            )
-            token = max(bisect_left(ends, end) + 1, token + 1)
-            end = max(end, ends[token - 1])
+            latest = min(token + WINDOW_TOKENS, whole)
+            earliest = token + int((latest - token) * SHORTEST)
+            end = _good_end(text, ends[earliest], ends[latest - 1])
+            token = bisect_right(ends, end)  # one that is cut counts for the next window
         if piece := text[start:end].strip():
             first = start + text[start:end].index(piece[0])
             yield first, first + len(piece)

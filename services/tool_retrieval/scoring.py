@@ -30,7 +30,7 @@ def score(cosine: float | None, bm25: float, words: int, weights: Mapping[str, f
         return text
     dense_weight = weights.get("embedding_weight", 0.5) if weights else 0.5
     text_weight = weights.get("text_weight", 0.5) if weights else 0.5
+    if dense_weight + text_weight <= 0:
+        dense_weight = text_weight = 0.5
     whole = dense_weight + text_weight
-    if whole <= 0:
-        dense_weight = text_weight = whole = 1.0
     return (dense_weight * min(1.0, max(0.0, cosine)) + text_weight * text) / whole

@@ -46,7 +46,10 @@ def _guess(content: bytes) -> str:
     for encoding in ("utf-16-le", "utf-16-be"):
         zeros = sample[1 if encoding == "utf-16-le" else 0 :: 2].count(0)
         if len(sample) >= 4 and zeros > len(sample) * 0.2 and len(content) % 2 == 0:
-            return _strictly(content, encoding)
+            text = _strictly(content, encoding)
+            if "\0" in text[:SAMPLE_BYTES]:
+                raise _binary()
+            return text
     if not _is_text(sample):
         raise _binary()
     from charset_normalizer import from_bytes  # for the few that need it
