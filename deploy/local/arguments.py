@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 DEFAULT_DATA = Path(".threadmill/data")
 DEFAULT_PORT = 8080
-SERVICES = ("gateway", "run_orchestrator", "tool_code")
+SERVICES = ("gateway", "run_orchestrator", "tool_code", "tool_retrieval")
 DEFAULT_LEVEL = "warning"
 LEVELS = ("debug", "info", "warning", "error")
 

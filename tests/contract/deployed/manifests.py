@@ -14,6 +14,8 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from services.tool_code import app as tool_code
+from services.tool_retrieval import app as tool_retrieval
 from shared import metrics, topics
 from shared.settings import PREFIX
 
@@ -25,11 +27,10 @@ KEDA = json.loads((Path(__file__).parent / "keda.schema.json").read_text())
 OPERATOR = "monitoring.coreos.com/v1"  # its CRDs have no schema here
 SERVICES = {"gateway": 8080, "run-orchestrator": 8081, "tool-code": 8082, "tool-retrieval": 8083}
 GROUPS = {
-    "tool-code": {topics.TOOL_REQUESTS_CODE: "tool-code"},
-    "tool-retrieval": {
-        topics.TOOL_REQUESTS_RETRIEVAL: "tool-retrieval",
-        topics.FILE_COMMANDS: "tool-retrieval-ingest",
-    },
+    "tool-code": dict.fromkeys((topics.TOOL_REQUESTS_CODE,), tool_code.GROUP),
+    "tool-retrieval": dict.fromkeys(
+        (topics.TOOL_REQUESTS_RETRIEVAL, topics.FILE_COMMANDS), tool_retrieval.GROUP
+    ),
 }
 
 
@@ -122,12 +123,8 @@ def is_secret(variable: str) -> bool:
 
 
 def settings_of(service: str) -> set[str]:
-    """The variables that ``service`` reads. Until it is there, those of all services stand for it."""
-    try:
-        module = importlib.import_module(f"services.{service.replace('-', '_')}.settings")
-    except ModuleNotFoundError:
-        own = {"THREADMILL_INDEX_URL", "THREADMILL_MODEL_FOLDER"}
-        return own.union(*(settings_of(other) for other in SERVICES if other != service))
+    """The variables that ``service`` reads."""
+    module = importlib.import_module(f"services.{service.replace('-', '_')}.settings")
     return {PREFIX + name.upper() for name in module.Settings.model_fields}
 
 

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.tool_code.app import GROUP
 from services.tool_code.settings import Settings
-from shared import topics
 from tests.contract.deployed.manifests import (
-    GROUPS,
     K8S,
     SERVICES,
     check,
@@ -62,7 +59,6 @@ def test_dev_needs_nothing_and_production_brings_nothing() -> None:
 
 def test_production_scales_by_what_the_code_consumes() -> None:
     check_scaling(kustomized("overlays/production"), "kafka.example:9093")
-    assert GROUPS["tool-code"][topics.TOOL_REQUESTS_CODE] == GROUP
 
 
 def test_a_code_worker_that_is_scaled_in_may_finish_its_call() -> None:
