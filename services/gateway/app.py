@@ -66,8 +66,7 @@ def build_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeping = in_background(library.keep_swept())
-        dropping = in_background(shelves.keep_swept())
-        async with keep_indexes(stores), announcer, streams, storage, served, sweeping, dropping, ledger:
+        async with keep_indexes(stores), announcer, streams, storage, served, sweeping, ledger:
             yield
         db.client.close()
 

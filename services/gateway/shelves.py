@@ -4,9 +4,6 @@ The documents change here; whoever takes files in and out of the index is told, 
 what it was not told.
 """
 
-import asyncio
-import logging
-import random
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -20,13 +17,10 @@ from shared.errors import InvalidRequest
 from shared.events import FileCommand
 from shared.ids import new_sequence
 from shared.runs.model import Json
-from shared.stores.database import Document, PyMongoError
+from shared.stores.database import Document
 from shared.stores.vector_store_files import Totals, new_file
 from shared.stores.vector_stores import has_expired
 
-log = logging.getLogger(__name__)
-
-SWEEP_EVERY_S = 10.0
 NEW: Json = {"name": None, "description": None, "metadata": {}, "expires_after": None, "helper": False}
 
 
@@ -101,16 +95,6 @@ class Shelves:
 
     async def totals(self, vector_store_id: str) -> Totals:
         return await self._stores.vector_store_files.totals(vector_store_id)
-
-    async def keep_swept(self) -> None:
-        """Ring for stores that have expired, and for deleted ones whose index is still there."""
-        while True:
-            await asyncio.sleep(SWEEP_EVERY_S * random.uniform(0.75, 1.25))
-            try:
-                for store in await self._stores.vector_stores.claim_due(time.time()):
-                    self._tell("dropped", store["project_id"], store["_id"])
-            except PyMongoError as error:
-                log.warning("could not look for vector stores to drop", extra={"reason": repr(error)})
 
     async def _put(
         self,

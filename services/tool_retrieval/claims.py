@@ -20,6 +20,7 @@ from shared.stores.files import NEVER
 MOST_ATTEMPTS = 5
 GIVEN_UP = "The file could not be processed: the server failed each time. Add it again to try once more."
 CLEAN_AFTER_S = 30.0
+AT_ONCE = 200  # documents to forget in one write
 STATE = ("file_id", "live", "status", "gen", "active_gen", "embedder", "until")
 
 
@@ -124,6 +125,12 @@ class FileClaims:
         """Return those of ``names`` that searches may show."""
         query = {"_id": {"$in": names}, "project_id": project_id, "live": True}
         return {file["_id"]: file async for file in self._files.find(query) if file["active_gen"]}
+
+    async def forget_store(self, vector_store_id: str) -> None:
+        """A store was deleted, and its index is gone: forget what was in it. Safe to repeat."""
+        scope = {"vector_store_id": vector_store_id}
+        while found := await self._files.find(scope, {"_id": True}).limit(AT_ONCE).to_list(AT_ONCE):
+            await self._files.delete_many({"_id": {"$in": [file["_id"] for file in found]}})
 
     async def _change(self, file: Document, changes: Mapping[str, Any]) -> bool:
         mine = {"_id": file["_id"], "live": True, "gen": file["gen"], "owner": self._owner}

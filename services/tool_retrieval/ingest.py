@@ -83,6 +83,8 @@ class Ingest:
             await self._index.drop(table)
             await self._tables.forget(table)
         failpoint("retrieval.store_dropped")
+        if await self._stores.get(project_id, vector_store_id) is None:  # else it can still be looked at
+            await self._claims.forget_store(vector_store_id)
         await self._stores.dropped(vector_store_id, now)
 
     async def _take_in(self, file: Document) -> None:

@@ -68,6 +68,7 @@ async def of_file_claims(db: Database) -> Called:
     await called.of_store("claims_0")
     await called.attributes("claims_0")
     await called.many("p", names)
+    await called.forget_store("claims_6")
     return called
 
 

@@ -183,12 +183,6 @@ async def test_whoever_takes_files_in_is_told(v2: Api, searcher: Searcher) -> No
     await told(searcher, made, ("dropped", ""))
 
 
-async def test_an_expired_store_is_to_be_dropped(v2: Api, searcher: Searcher, librarian: Librarian) -> None:
-    made = new_store(v2, expires_after={"anchor": "last_active_at", "days": 1})
-    await asyncio.to_thread(librarian.age, made, days=2)
-    await told(searcher, made, ("dropped", ""))
-
-
 def test_an_answer_is_not_waited_for_for_ever(kafka_bootstrap: str, mongo_url: str) -> None:
     alone = {"topic_prefix": f"t{uuid4().hex[:8]}.", "search_patience_s": 1.0}
     with running_gateway(kafka_bootstrap, mongo_url, f"gateway_{uuid4().hex[:12]}", **alone) as url:

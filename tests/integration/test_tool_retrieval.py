@@ -14,7 +14,9 @@ from services.tool_retrieval.settings import Settings
 from shared.files.parsed import ParsedFiles
 from shared.runs.model import Slot
 from shared.stores.database import Database, connect
+from shared.stores.page import PageQuery
 from shared.stores.search_results import SearchResultStore
+from shared.stores.vector_store_files import VectorStoreFiles
 from tests.eventually import eventually
 from tests.integration.retrieval import Client, retrieval, retrieval_settings
 
@@ -128,9 +130,27 @@ async def test_a_store_that_is_deleted_is_dropped(client: Client, settings: Sett
     await client.ring(store, "", "dropped")
 
     async def gone() -> bool:
+        left = await client.db["vector_store_files"].find_one({"vector_store_id": store})
+        return left is None and not folders_of(settings, store)
+
+    await eventually(gone, within_s=20)
+
+
+async def test_an_expired_store_is_dropped_but_its_files_are_still_listed(
+    client: Client, settings: Settings
+) -> None:
+    store = await client.store()
+    await client.add(store, "fox.txt", FOX)
+    aged = {"last_active_at": 1, "gone_at": 2, "wake_at": 2}
+    await client.db["vector_stores"].update_one({"_id": store}, {"$set": aged})
+    assert await client.search(store, "fox") == []
+
+    async def gone() -> bool:
         return not folders_of(settings, store)
 
     await eventually(gone, within_s=20)
+    page, _ = await VectorStoreFiles(client.db).page(store, PageQuery())
+    assert [file["filename"] for file in page] == ["fox.txt"]
 
 
 async def test_no_store_finds_what_is_in_another_one(client: Client) -> None:
