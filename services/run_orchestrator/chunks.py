@@ -1,7 +1,6 @@
 """Chunks of a chat completion, as JSON: what in them is of use.
 
-Read as they are, not as the client's models: building those took four times as long as all else
-that is done with a chunk.
+Read as they are, not as the client's models: building those took a fifth of this service's CPU.
 """
 
 from typing import Any
