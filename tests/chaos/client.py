@@ -17,7 +17,7 @@ from tests.chaos.history import Json, Kind, Op, Reading, Seen, Transcript
 
 PATIENCE_S = 90.0  # with one operation, through all that may be away meanwhile
 PAUSE_S = (0.2, 1.0)
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.4
 READ_S = 30.0
 PASSING = (408, 409, 429)
 
@@ -127,9 +127,12 @@ class Client:
         return None
 
     async def read(self, kind: str, object_id: str, path: str) -> Reading:
-        async with self._readers:
-            response = await self._http.get(path)
-        return Reading(kind, object_id, response.status_code)
+        while True:
+            async with self._readers:
+                with suppress(httpx.TransportError):
+                    response = await self._http.get(path)
+                    return Reading(kind, object_id, response.status_code)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def watch(
         self, thread_id: str, run_id: str, *, until: Callable[[str], bool], within_s: float = 2 * PATIENCE_S

@@ -21,7 +21,7 @@ from tests.chaos.lab import EXPIRY_S, PARTITIONS, SLOT_LEASE_S, Lab
 from tests.chaos.model import as_call
 from tests.eventually import eventually
 
-SAMPLE_EVERY_S = 0.25
+SAMPLE_EVERY_S = 0.4
 QUIET_WITHIN_S = EXPIRY_S + 60.0
 GROUPS = {
     "run-orchestrator.run-commands.v1": topics.RUN_COMMANDS,

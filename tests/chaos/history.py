@@ -12,7 +12,7 @@ Json: TypeAlias = dict[str, Any]
 
 # ``foreign``: with the key of another project; ``list``: the thread's messages, once its run was seen ended
 Kind: TypeAlias = Literal[
-    "assistant", "thread", "message", "run", "submit", "cancel", "delete", "list", "foreign", "file"
+    "assistant", "thread", "message", "run", "submit", "cancel", "delete", "list", "foreign", "file", "steps"
 ]
 
 

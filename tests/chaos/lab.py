@@ -32,7 +32,7 @@ QUICK = {
     "THREADMILL_LEASE_S": "3",
     "THREADMILL_HEARTBEAT_S": "1",
     "THREADMILL_SWEEP_S": "0.5",
-    "THREADMILL_KAFKA_SESSION_S": "3",
+    "THREADMILL_KAFKA_SESSION_S": "6",
     "THREADMILL_MOST_PARTITIONS": str(PARTITIONS),
     "THREADMILL_WARM_SANDBOXES": "0",
     "THREADMILL_ANNOUNCE_AFTER_S": "2",
@@ -64,8 +64,10 @@ class Lab:
     async def db(self) -> AsyncIterator[Database]:
         """The store itself, not through its proxy."""
         found = connect(self.mongo_url, self.database)
-        yield found
-        found.client.close()
+        try:
+            yield found
+        finally:
+            found.client.close()
 
     async def kill(self, name: str) -> None:
         self.ends(name)

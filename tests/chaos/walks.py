@@ -141,6 +141,23 @@ async def cancelled(walker: Walker) -> None:
     await walker.client.end_of(thread_id, run.run_id)
 
 
+async def cancelled_in_code(walker: Walker) -> None:
+    client = walker.client
+    thread_id, assistant_id = await walker.begin("chaos-code-20", CODE)
+    run = await client.run(thread_id, assistant_id)
+    if not run.done:
+        return
+    path = f"/threads/{thread_id}/runs/{run.run_id}"
+    for _ in range(40):
+        steps = (await client.get("steps", f"{path}/steps", thread_id=thread_id)).answer["data"]
+        if any(step["type"] == "tool_calls" for step in steps):
+            break
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(2)
+    await client.post("cancel", f"{path}/cancel", thread_id=thread_id, run_id=run.run_id)
+    await client.end_of(thread_id, run.run_id)
+
+
 async def deleted(walker: Walker) -> None:
     """The thread goes while its run is active."""
     thread_id, assistant_id = await walker.begin("slow-20")
