@@ -1,5 +1,5 @@
 # Everything runs in .venv, made on first use from locked requirements. ARGS="..." goes to the command.
-.PHONY: help up test chaos lint format bench lock sbom
+.PHONY: help up test chaos lint format bench simulate lock sbom
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -26,6 +26,9 @@ format: .venv/.dev ## put the code into shape
 
 bench: .venv/.dev ## measure, and print the numbers
 	$(BIN)/python -m tests.bench $(ARGS)
+
+simulate: .venv/.dev ## run the protocol through 20,000 faulty schedules; ARGS="--schedules N --seed N"
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 lock: .venv/.dev ## resolve the requirements anew
 	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --extra tracing --group dev -o requirements/dev.txt

@@ -12,6 +12,7 @@ from shared import metrics
 from shared.kafka import connect_admin, ensure_topics, generation
 from shared.publisher import Publisher
 from shared.settings import ServiceSettings
+from shared.stores.database import PyMongoError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ PATIENCE_S = 10.0
 class BrokerWatch:
     """Tells the publisher the broker's generation, and makes sure that the topics exist.
 
-    ``on_new`` is called with a generation that this process sees for the first time.
+    ``on_new`` is called with a generation before anything is published under it; if the store is away,
+    again at the next look.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class BrokerWatch:
                 continue
             try:
                 await self._watch(admin)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError, PyMongoError) as error:
                 metrics.BROKER.set(0)
                 log.warning("lost sight of the broker", extra={"reason": repr(error)})
                 await asyncio.sleep(RETRY_S)
@@ -71,9 +73,9 @@ class BrokerWatch:
                     await ensure_topics(admin, self._settings)
             if found != self._publisher.generation:
                 log.info("a broker is there", extra={"generation": found})
-                self._publisher.generation = found
                 if self._on_new:
                     await self._on_new(found)
+                self._publisher.generation = found
             self._looked_at = time.monotonic()
             metrics.BROKER.set(1)
             self.seen.set()

@@ -153,7 +153,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             await consumer.commit(commits)
             failpoint("intake.committed")
         except KafkaError as error:
-            log.warning("could not commit; the records come again", extra={"reason": repr(error)})
+            log.warning("could not commit; trying again", extra={"reason": repr(error)})
+            kept = {partition: offset for partition, offset in commits.items() if partition in self._progress}
+            self._commits = kept | self._commits
 
     async def _drain(self, consumer: AIOKafkaConsumer) -> None:
         """Let what is in flight come to its end, for a while; nothing new is taken."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
@@ -19,6 +18,7 @@ from services.run_orchestrator.ledger import Ledger
 from services.run_orchestrator.model import Model
 from services.run_orchestrator.passages import FoundPassages
 from services.run_orchestrator.pictures import Pictures
+from services.run_orchestrator.refill import Refill
 from services.run_orchestrator.searchable import RunStores
 from services.run_orchestrator.settings import Settings
 from services.run_orchestrator.surroundings import Surroundings
@@ -42,7 +42,6 @@ from shared.stores.search_results import SearchResultStore
 from shared.stores.vector_store_files import VectorStoreFiles
 from shared.stores.vector_stores import VectorStores
 from shared.tasks import in_background, until_done
-from shared.topics import DAY_S
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,6 @@ class Orchestrator:
         self._settings = settings
         self._db = connect(settings.mongo_url.get_secret_value(), settings.mongo_database)
         self._runs, self._messages = RunStore(self._db), MessageStore(self._db)
-        self._brokers = BrokerStore(self._db)
         self._storage = storage_for(settings, self._db)
         self._library = Library(FileStore(self._db), self._storage)
         self._surroundings = Surroundings(
@@ -61,7 +59,8 @@ class Orchestrator:
             FoundPassages(SearchResultStore(self._db)),
         )
         self._publisher = Publisher(settings, client_id="run-orchestrator")
-        self._watch = BrokerWatch(settings, self._publisher, self._on_new_broker)
+        self._refill = Refill(self._runs, BrokerStore(self._db), self._publisher)
+        self._watch = BrokerWatch(settings, self._publisher, self._refill.note)
         self._model = Model(settings)
         self._follow_up = FollowUp(self._runs, self._messages, self._publisher, settings.call_secret)
         self._turns = Turns(
@@ -97,6 +96,7 @@ class Orchestrator:
                 self._watch.run(),
                 self._heartbeat(),
                 self._sweeper.run(self._settings.sweep_s),
+                self._refill.run(),
                 control.listen(self._settings, self._on_control, after=self._watch.seen),
                 self._consume(),
             ):
@@ -133,14 +133,6 @@ class Orchestrator:
                 failpoint("orchestrator.heartbeat_done")
             except PyMongoError as error:
                 log.error("could not renew leases", exc_info=error)
-
-    async def _on_new_broker(self, generation: str) -> None:
-        others = await self._brokers.others(generation)
-        failpoint("orchestrator.broker_seen")
-        for other in others:
-            marked = await self._runs.publish_again(other, since=time.time() - DAY_S)
-            log.info("publishing again what another broker had", extra={"runs": marked})
-            await self._brokers.forget(other)
 
     def _on_control(self, message: Control) -> None:
         if message.type == "cancel":

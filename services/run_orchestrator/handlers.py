@@ -94,8 +94,8 @@ class Handlers:
                 await self._go_on(run)
 
     async def _go_on(self, run: Run) -> None:
-        if any(step.superseded for step in run.steps):
-            await self._follow_up.show_messages(run)  # a lost attempt's draft leaves the thread
+        if run.phase == "ending" or any(step.superseded for step in run.steps):
+            await self._follow_up.show_messages(run)  # a lost attempt's draft is closed, or leaves the thread
         run = await self._publisher.announce(run)
         failpoint("orchestrator.claim_announced")
         if run.phase == "llm" and run.owner == self._turns.owner:

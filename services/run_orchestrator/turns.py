@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from services.run_orchestrator.ledger import Fenced
 from services.run_orchestrator.turn import Turn
 from shared import logs, metrics, tracing
 from shared.events import RunCommand
@@ -141,17 +142,23 @@ class Turns:
         turn = self._turns[run.id] = self._build_turn(run)
         with logs.about(run_id=run.id, thread_id=run.thread_id), tracing.turn(run, self.owner):
             try:
-                await turn.work()
-            except asyncio.CancelledError:
-                await self._let_go(turn, run)
+                await self._work_or_let_go(turn, run)
             except PyMongoError as error:
                 log.error("the store does not answer; the run goes on after its lease", exc_info=error)
+            except Fenced:
+                log.warning("the run has another owner; its turn is dropped here")
             finally:
                 if self._tasks.get(run.id) is asyncio.current_task():
                     del self._tasks[run.id]
                     self._turns.pop(run.id, None)
                     self._reasons.pop(run.id, None)
                     self._look_for_room()
+
+    async def _work_or_let_go(self, turn: Turn, run: Run) -> None:
+        try:
+            await turn.work()
+        except asyncio.CancelledError:
+            await self._let_go(turn, run)
 
     async def _let_go(self, turn: Turn, run: Run) -> None:
         if self._reasons.get(run.id) == STOP:

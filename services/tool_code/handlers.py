@@ -18,6 +18,7 @@ class Handlers:
         self._calls = calls
         self._publisher = publisher
         self._running: dict[str, set[asyncio.Task[None]]] = {}  # by run
+        self._interrupted: set[asyncio.Task[None]] = set()
 
     async def on_code_requested(self, request: CodeRequested) -> None:
         """Execute the call and publish its result. Safe to repeat: the ledger knows what was done."""
@@ -36,7 +37,10 @@ class Handlers:
                 tasks.discard(task)
                 if not tasks:
                     self._running.pop(request.run_id, None)
-            if not task.cancelled() and (failure := task.exception()):
+            if task in self._interrupted:  # should the request come again, the code is not run again
+                self._interrupted.discard(task)
+                await self._calls.give_up(request)
+            elif not task.cancelled() and (failure := task.exception()):
                 raise failure
 
     def on_control(self, message: Control) -> None:
@@ -45,6 +49,7 @@ class Handlers:
             return
         for task in self._running.get(message.run_id, ()):
             log.info("interrupted", extra={"run_id": message.run_id})
+            self._interrupted.add(task)
             task.cancel()
 
     async def give_up(self, request: CodeRequested) -> None:

@@ -63,8 +63,12 @@ class MessageStore:
             await self._append(_document(message, run.project_id), run.input_upto if first else None)
             return
         result = await self._messages.update_one({"_id": step.message_id}, {"$set": state})
-        if result.matched_count == 0 and not step.superseded:
-            await self._append(_document(message, run.project_id))
+        if result.matched_count:
+            return
+        # A withdrawn one too: its first owner, if it is only slow, must not put it into the thread later.
+        found = await self._append({**_document(message, run.project_id), **state})
+        if any(found.get(name) != value for name, value in state.items()):  # written in this very moment
+            await self._messages.update_one({"_id": step.message_id}, {"$set": state})
 
     async def get(self, thread_id: str, message_id: str) -> Document | None:
         """Return a message that was not deleted; a superseded draft is still found by its id."""

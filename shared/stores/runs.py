@@ -162,7 +162,7 @@ class RunStore:
                 update["$set"]["wake_at"] = float(run.expires_at)
         await self._runs.update_one({"_id": run.id, "version": run.version}, update)
 
-    async def publish_again(self, generation: str, since: float) -> int:
+    async def publish_again(self, generation: str, *, since: float, now: float) -> int:
         """Wake what only a forgotten broker of ``generation`` has seen; return how many runs that are.
 
         Of the runs that ended, those that did so after ``since``. What somebody works on, or will soon,
@@ -170,7 +170,7 @@ class RunStore:
         """
         seen = {"published.generation": generation}
         ended = {"watched": None, "wake_at": {"$gte": since}, **seen}
-        woken = await self._runs.update_many(ended, {"$set": {"watched": "ended", "wake_at": 0.0}})
+        woken = await self._runs.update_many(ended, {"$set": {"watched": "ended", "wake_at": now}})
         waiting = {"watched": "active", "phase": "user", **seen}
         asked = await self._runs.update_many(waiting, {"$set": {"wake_at": 0.0}})
         return int(woken.modified_count + asked.modified_count)

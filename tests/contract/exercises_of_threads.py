@@ -43,7 +43,7 @@ async def of_runs(db: Database) -> Called:
     await called.due(NOW)
     await called.mark_published(run)
     await called.unannounced(NOW)
-    await called.publish_again("g", NOW)
+    await called.publish_again("g", since=NOW, now=NOW)
     assert await called.get(run.id)
     for query in PAGES:
         await called.page(run.thread_id, query)

@@ -132,8 +132,9 @@ async def of_sessions(db: Database) -> Called:
 
 async def of_brokers(db: Database) -> Called:
     called = Called(BrokerStore(db))
-    await called.others("g1")
-    await called.others("g2")
+    await called.note("g1", NOW)
+    await called.note("g2", NOW + 1)
+    assert await called.replaced("g2", NOW + 2) == {"g1": NOW + 2}
     await called.forget("g1")
     return called
 

@@ -79,11 +79,22 @@ async def test_a_superseded_draft_is_not_listed_but_found_by_its_id(db: Database
     assert draft["status"] == "incomplete"
 
 
-async def test_a_superseded_draft_that_never_was_is_not_made(db: Database) -> None:
+async def test_a_slow_owner_cannot_bring_back_a_draft_that_was_withdrawn(db: Database) -> None:
+    """It saved the step, stood still for longer than its lease, and now writes the message."""
     store = await opened(db)
     run = after(WRITING, f.Restarted(0, NOW))
     await store.write_step(run, run.steps[0])
-    assert await db["messages"].count_documents({}) == 0
+    await store.write_step(WRITING, WRITING.steps[0])
+    assert await listed(store) == []
+
+
+async def test_an_end_stands_whoever_writes_first(db: Database) -> None:
+    store = await opened(db)
+    run = after(WRITING, ANSWERED)
+    await asyncio.gather(store.write_step(WRITING, WRITING.steps[0]), store.write_step(run, run.steps[0]))
+    found = await store.get("thread_1", run.steps[0].message_id or "")
+    assert found is not None
+    assert found["status"] == "completed"
 
 
 async def test_a_deleted_message_keeps_its_place_and_nothing_else(db: Database) -> None:

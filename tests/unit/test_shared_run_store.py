@@ -238,10 +238,10 @@ async def test_what_only_a_forgotten_broker_saw_is_published_again(db: Database)
         run = await store.add(created(new_run(f"run_{n}").evolve(thread_id=f"thread_{n}"), NOW))
         run = await walk(store, run, *facts)
         await store.mark_published(run.evolve(published=Published(generation=generation, n=len(run.events))))
-    assert await store.publish_again("old", NOW - 1) == 2
+    assert await store.publish_again("old", since=NOW - 1, now=NOW) == 2
     assert [run.id for run in await store.unannounced(NOW)] == ["run_0"]
     assert [run.id for run in await store.due(NOW)] == ["run_2"]
-    assert await store.publish_again("older", NOW - 1) == 0
+    assert await store.publish_again("older", since=NOW - 1, now=NOW) == 0
 
 
 async def test_a_slot_is_added_beside_changes(db: Database) -> None:

@@ -1,0 +1,52 @@
+"""Gives a broker what only another one has seen that it replaced: it begins empty."""
+
+import asyncio
+import logging
+import time
+
+from services.run_orchestrator.brokers import BrokerStore
+from shared.failpoints import failpoint
+from shared.publisher import Publisher
+from shared.stores.database import PyMongoError
+from shared.stores.runs import RunStore
+from shared.topics import DAY_S
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 2.0
+LATE_S = 300.0  # so long somebody may not have noticed, and count for published what the old broker took
+MARGIN_S = 60.0  # between a run's end and its last mark
+
+
+class Refill:
+    """Not once but for a while: who notices late goes on to mark runs as published to the old broker."""
+
+    def __init__(self, runs: RunStore, brokers: BrokerStore, publisher: Publisher) -> None:
+        self._runs = runs
+        self._brokers = brokers
+        self._publisher = publisher
+        self._done: set[str] = set()  # generations of which this process looked at a whole day's runs
+
+    async def note(self, generation: str) -> None:
+        """Raises PyMongoError: then nothing may be published under that generation yet."""
+        await self._brokers.note(generation, time.time())
+        failpoint("orchestrator.broker_seen")
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.publish_again(self._publisher.generation, time.time())
+            except PyMongoError as error:
+                log.error("could not publish again what another broker had", exc_info=error)
+
+    async def publish_again(self, generation: str, now: float) -> None:
+        for other, replaced_at in (await self._brokers.replaced(generation, now)).items():
+            since = replaced_at - MARGIN_S if other in self._done else now - DAY_S
+            if marked := await self._runs.publish_again(other, since=since, now=now):
+                log.info("publishing again what another broker had", extra={"runs": marked})
+            self._done.add(other)
+            if now > replaced_at + LATE_S:
+                await self._brokers.forget(other)
+                self._done.discard(other)
