@@ -12,6 +12,7 @@ from services.tool_code.files import Files
 from services.tool_code.handlers import Handlers
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sandbox.execution import Execution
+from services.tool_code.sandbox.running_call import OnOutput
 from services.tool_code.sessions import Sessions
 from shared.events import CodeRequested
 from shared.intake import Intake
@@ -33,7 +34,7 @@ class Sandbox:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def run(self, code: str, *, timeout_s: float) -> Execution:
+    async def run(self, code: str, *, timeout_s: float, on_output: OnOutput | None = None) -> Execution:
         world = self._process.world
         await self._process.reach("the sandbox")
         world.audit.effect(id(self), code)
