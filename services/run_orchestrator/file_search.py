@@ -1,6 +1,7 @@
 """``file_search`` (in v1: ``retrieval``): the function offered to the model, and what its calls ask for."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from services.run_orchestrator.replies import FaultyReply, storable
@@ -10,6 +11,8 @@ from shared.runs.model import Json, Ranking, Run, ToolCall
 FILE_SEARCH = "file_search"
 MOST_QUERIES = 5
 LONGEST_QUERY = 4096  # characters
+MOST_RESULTS = 50
+KEPT = ("file_id", "file_name", "score", "attributes")
 NO_STORES = "There are no files to search."
 
 SEARCH_TOOL: Json = {
@@ -116,6 +119,15 @@ def search_requested(run: Run, call: ToolCall, token: str) -> SearchRequested:
         hybrid=(tool.get("ranking_options") or {}).get("hybrid_search"),
         token_budget=token_budget(model),
     )
+
+
+def stored_results(results: Sequence[Json]) -> tuple[Json, ...]:
+    """What the run keeps of a search's results: no text, nothing that is not as it should be."""
+    kept = (each for each in results if isinstance(each.get("score"), int | float))
+    named = (
+        each for each in kept if all(isinstance(each.get(name), str) for name in ("file_id", "file_name"))
+    )
+    return tuple({name: each[name] for name in KEPT if name in each} for each in named)[:MOST_RESULTS]
 
 
 def _tool(run: Run) -> Json | None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from services.run_orchestrator.batches import prompt
 from services.run_orchestrator.call_token import call_token
+from services.run_orchestrator.file_search import stored_results
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
 from shared import logs, metrics, topics, tracing
@@ -69,8 +70,9 @@ class Handlers:
                     "refused a tool result", extra={"reason": "unknown run" if run is None else "token"}
                 )
                 return
+            found = stored_results(result.results)
             answered = ToolAnswered(
-                result.call_id, result.output, time.time(), result.outputs, result.files, result.results
+                result.call_id, result.output, time.time(), result.outputs, result.files, found
             )
             after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
             failpoint("orchestrator.result_saved")

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from openai import OpenAI
 
+from tests.e2e.api import within
 from tests.e2e.sdks import SDKS, Sdk
 
 pytestmark = pytest.mark.timeout(400)  # the first use of an SDK installs it
@@ -22,6 +24,15 @@ class Threadmill(Protocol):
 
     @property
     def api_key(self) -> str: ...
+
+
+@pytest.fixture(scope="module")
+def searchable(threadmill: Threadmill) -> None:
+    """A worker that has just started may need longer for its first file than a run waits."""
+    with OpenAI(base_url=threadmill.base_url, api_key=threadmill.api_key) as client:
+        file = client.files.create(file=("first.txt", b"The first file."), purpose="assistants")
+        store = client.vector_stores.create(file_ids=[file.id]).id
+        assert within(120, lambda: client.vector_stores.retrieve(store).status == "completed")
 
 
 def output_of(example: str, sdk: Sdk, server: Threadmill, scratch: Path) -> str:
@@ -70,3 +81,16 @@ def test_function_calling(sdk: Sdk, threadmill: Threadmill, tmp_path: Path) -> N
     _, _, answer = output.partition("assistant: ")  # a line for each call
     assert "18 degrees, rain" in answer
     assert "15 degrees, fog" in answer
+
+
+@pytest.mark.parametrize("sdk", [sdk for sdk in SDKS if sdk.beta == "v2"], ids=lambda sdk: sdk.name)
+def test_file_search(sdk: Sdk, threadmill: Threadmill, searchable: None, tmp_path: Path) -> None:
+    output = output_of("file_search", sdk, threadmill, tmp_path)
+    assert lines_after("run: ", output) == ["completed"]
+    (found,) = lines_after("result: ", output)
+    assert found.startswith("terms.md")
+    (answer,) = lines_after("assistant: ", output)
+    assert "A lost key costs 25 euros." in answer
+    assert "[1]" in answer
+    assert "【" not in answer
+    assert output.splitlines()[-1] == "[1] terms.md"

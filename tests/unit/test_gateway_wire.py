@@ -69,6 +69,17 @@ def test_the_v1_tool_choice_is_stored_in_its_v2_form() -> None:
     assert body.settings(ASSISTANT).tool_choice == {"type": "file_search"}
 
 
+@pytest.mark.parametrize(("request_of", "awaited"), [(CreateRun, ("vs_t",)), (CreateRunV1, ("vs_a", "vs_t"))])
+def test_a_run_waits_for_its_thread_s_files_and_a_v1_run_for_all(
+    request_of: type[CreateRun | CreateRunV1], awaited: tuple[str, ...]
+) -> None:
+    of_assistant, of_thread = ({"file_search": {"vector_store_ids": [each]}} for each in ("vs_a", "vs_t"))
+    body = request_of.model_validate({"assistant_id": "asst_1"})
+    settings = body.settings(ASSISTANT | {"tool_resources": of_assistant}, of_thread)
+    assert settings.tool_resources["file_search"] == {"vector_store_ids": ["vs_a", "vs_t"]}
+    assert settings.awaited_stores == awaited
+
+
 def test_a_modification_names_only_what_it_changes() -> None:
     assert ModifyAssistant.model_validate({}).changes() == {}
     body = {"name": None, "model": None, "tools": None, "tool_resources": None, "metadata": None}

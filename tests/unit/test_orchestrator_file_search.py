@@ -11,6 +11,7 @@ from services.run_orchestrator.file_search import (
     new_call,
     queries_of,
     search_requested,
+    stored_results,
     token_budget,
     vector_stores,
 )
@@ -81,3 +82,16 @@ def test_a_call_without_anything_to_search_is_answered_at_once() -> None:
 def test_stores_are_searched_by_runs_with_the_tool_only() -> None:
     other = run().evolve(settings=run().settings.evolve(tools=({"type": "code_interpreter"},)))
     assert vector_stores(other) == ()
+
+
+def test_of_results_only_what_is_right_is_kept() -> None:
+    good: Json = {"file_id": "file-1", "file_name": "a", "score": 0.5}
+    extra = good | {"text": "secret", "attributes": {"year": 2020}}
+    wrong: list[Json] = [
+        {},
+        good | {"score": "0.5"},
+        good | {"file_name": None},
+        {"file_id": "x", "score": 1},
+    ]
+    assert stored_results([good, extra, *wrong]) == (good, good | {"attributes": {"year": 2020}})
+    assert len(stored_results([good] * 99)) == 50
