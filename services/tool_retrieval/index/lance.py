@@ -199,7 +199,7 @@ async def _prepare(opened: Any) -> None:
     from lancedb.index import FTS
 
     key = (await opened.schema()).field("id").metadata or {}
-    if not any(name.endswith(b"primary-key") or b"primary_key" in name for name in key):
+    if not any(b"primary-key" in name for name in key):
         await opened.set_unenforced_primary_key("id")
     if not any(index.columns == ["text"] for index in await opened.list_indices()):
         config = FTS(with_position=False, language="English", stem=True, remove_stop_words=True)
