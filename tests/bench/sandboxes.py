@@ -1,0 +1,183 @@
+"""``python -m tests.bench.sandboxes``: what a sandbox costs, for each kind that this machine can run."""
+
+import argparse
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.tool_code.sandbox.backend import Backend
+from services.tool_code.sandbox.choose import Preference, Unavailable, choose_backend
+from services.tool_code.sandbox.errors import SandboxUnavailable
+from services.tool_code.sandbox.limits import Limits
+from services.tool_code.sandbox.pool import Pool
+from services.tool_code.sandbox.session import Session
+from shared.tasks import in_background
+from tests.bench import report
+from tests.bench.spread import Spread
+from tests.eventually import eventually
+
+KINDS: tuple[Preference, ...] = ("docker", "bwrap", "landlock")
+IMAGE = "threadmill/sandbox"
+PATIENT_S = 60.0
+PANDAS = "import pandas as p; p.DataFrame({'x': range(100)}).describe()"
+PICTURE = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
+
+
+async def run(session: Session, code: str) -> None:
+    execution = await session.run(code, timeout_s=PATIENT_S)
+    assert execution.status == "ok", execution
+
+
+async def timed(act: Callable[[], Awaitable[object]], times: int) -> Spread:
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        await act()
+        took.append(time.perf_counter() - began)
+    return Spread.of(took)
+
+
+async def cold(backend: Backend, times: int) -> Spread:
+    """A sandbox that nobody started ahead, until it has answered."""
+    sessions: list[Session] = []
+
+    async def begin() -> None:
+        sessions.append(await backend.start("bench"))
+        await run(sessions[-1], "1+1")
+
+    spread = await timed(begin, times)
+    for session in sessions:
+        await session.close()
+    return spread
+
+
+async def claimed(backend: Backend, code: str, times: int) -> Spread:
+    """A warm one, from the claim until it has answered."""
+    pool, took = Pool(backend, 1), []
+
+    async def ready() -> bool:
+        return pool.ready > 0
+
+    async with in_background(pool.run()):
+        for _ in range(times):
+            await eventually(ready, within_s=PATIENT_S)
+            began = time.perf_counter()
+            session = await pool.start("bench")
+            await run(session, code)
+            took.append(time.perf_counter() - began)
+            await session.close()
+    for warm in pool.warm:
+        await warm.close()
+    return Spread.of(took)
+
+
+async def once(act: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await act()
+    return (time.perf_counter() - began) * 1000
+
+
+async def rows(backend: Backend, times: int) -> list[list[object]]:
+    session = await backend.start("bench")
+    await run(session, "1+1")
+    told: list[list[object]] = [
+        ["`1+1` in a session", await timed(lambda: run(session, "1+1"), 20 * times)],
+        ["import pandas, describe", await once(lambda: run(session, PANDAS))],
+        ["first picture", await once(lambda: run(session, PICTURE))],
+        ["next picture", await timed(lambda: run(session, PICTURE), times)],
+        ["reset", await timed(session.reset, times)],
+        ["20 MiB in", await timed(lambda: session.put("a", b"x" * (20 << 20)), 3)],
+    ]
+    await session.close()
+    return [
+        *told,
+        ["cold start until `1+1`", await cold(backend, times)],
+        ["warm claim until `1+1`", await claimed(backend, "1+1", times)],
+        ["warm claim until pandas", await claimed(backend, PANDAS, times)],
+        ["warm claim until a picture", await claimed(backend, PICTURE, times)],
+        ["memory of an idle session after pandas, MB", await idle_mb(backend, 5)],
+    ]
+
+
+async def idle_mb(backend: Backend, count: int) -> float:
+    """Memory of the machine that each idle session takes, after it has used pandas."""
+    before = _available_mb()
+    sessions = [await backend.start(f"bench-{n}") for n in range(count)]
+    for session in sessions:
+        await run(session, PANDAS)
+    used = (before - _available_mb()) / count
+    for session in sessions:
+        await session.close()
+    return used
+
+
+def _available_mb() -> float:
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) / 1024
+
+
+@contextmanager
+def started(kind: Preference, scratch: Path) -> Iterator[Backend | str]:
+    """The backend, or why it does not work here."""
+    try:
+        found = choose_backend(kind, limits=Limits(), scratch=scratch, image=IMAGE, runtime=None)
+    except SandboxUnavailable as missing:
+        yield str(missing)
+        return
+    assert not isinstance(found, Unavailable)
+    yield found
+
+
+def docker_exec(times: int) -> Spread | None:
+    """The same through ``docker exec`` for each call: what many do instead."""
+    if shutil.which("docker") is None:
+        return None
+    command = ["docker", "run", "-d", "--rm", "--network=none", IMAGE, "sleep", "300"]
+    began = subprocess.run(command, capture_output=True, text=True)
+    if began.returncode:
+        return None
+    container, took = began.stdout.strip(), []
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run(
+            ["docker", "exec", container, "/opt/venv/bin/python", "-c", "print(1+1)"],
+            check=True,
+            capture_output=True,
+        )
+        took.append(time.perf_counter() - start)
+    subprocess.run(["docker", "kill", container], capture_output=True)
+    return Spread.of(took)
+
+
+def tables(times: int) -> Iterator[str]:
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as folder, started(kind, Path(folder)) as backend:
+            if isinstance(backend, str):
+                yield f"{kind} was not measured: {backend}\n"
+            else:
+                lines = asyncio.run(rows(backend, times))
+                yield report.table([f"{kind}: {backend.description}", "p50 / p95 ms"], lines)
+    if spread := docker_exec(times):
+        yield report.table(["beside it", "p50 / p95 ms"], [["`docker exec` for each call", spread]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.bench.sandboxes", description=__doc__)
+    parser.add_argument("--times", type=int, default=10, help="how often each thing is done")
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    given = parser.parse_args()
+    said = "\n".join([report.heading(), *tables(given.times)])
+    sys.stdout.write(said)
+    if not given.no_save:
+        with report.RESULTS.open("a") as results:
+            results.write("\n" + said)
+
+
+if __name__ == "__main__":
+    main()
