@@ -72,8 +72,10 @@ class Upkeep:
     async def audit(self, table: Table) -> None:
         """Hold a table against the files that should be in it: what is missing is taken in anew, what is
         too much is removed."""
-        files = await self._claims.of_store(table.store_id)
+        # Files come and go meanwhile: what is missing was to be there before, what is too much is so after.
+        before = await self._claims.of_store(table.store_id)
         present = await self._index.generations(table)
+        files = await self._claims.of_store(table.store_id)
         embedder = await self._embedding.get()
         current = embedder.id if embedder else "none"
         now = time.time()
@@ -82,12 +84,14 @@ class Upkeep:
             if file["status"] != "completed" or file["embedder"] != table.embedder:
                 continue
             wanted += 1
+            if (then := before.get(file_id)) is None or then["active_gen"] != file["active_gen"]:
+                continue
             is_right = (file_id, file["active_gen"]) in present and file["embedder"] == current
             name = id_of(table.store_id, file_id)
             if not is_right and await self._claims.refresh(name, file["gen"], now):
                 log.warning("a file is taken in anew", extra={"file_id": file_id})
         for file_id, gen in present:
-            if _is_left_over(files.get(file_id), gen, now):
+            if _is_left_over(files.get(file_id), gen):
                 await self._index.delete_exactly(table, file_id, gen)
         if not wanted and table.embedder != current and not present:
             await self._index.drop(table)
@@ -143,11 +147,12 @@ class Upkeep:
             await asyncio.sleep(every_s * random.uniform(0.75, 1.25))
 
 
-def _is_left_over(file: Document | None, gen: int, now: float) -> bool:
-    """Whether nobody will ever look for this generation."""
+def _is_left_over(file: Document | None, gen: int) -> bool:
+    """Whether nobody will ever look for this generation.
+
+    One whose worker's lease has lapsed may still be completed; if not, the next claim raises the generation.
+    """
     if file is None:
         return True
-    if gen == file["active_gen"]:
-        return False
-    being_made = gen == file["gen"] and file["until"] > now
-    return not being_made
+    being_made = gen == file["gen"] and file["until"] > 0
+    return gen != file["active_gen"] and not being_made

@@ -10,7 +10,7 @@ from shared.backoff import backoff_s
 from shared.ids import derived_id, new_id, new_sequence
 
 
-@pytest.mark.parametrize("made", [new_id("run"), derived_id("run", "thread_1", 3)])
+@pytest.mark.parametrize("made", [new_id("run"), derived_id("run", "thread_1", 3)], ids=["drawn", "derived"])
 def test_an_id_has_the_form_that_clients_know(made: str) -> None:
     assert re.fullmatch(r"run_[A-Za-z0-9]{24}", made)
 
