@@ -12,8 +12,8 @@ help: ## show this list
 up: .venv/.embedded ## start Threadmill on this machine: an API on port 8080, no Docker, no key needed
 	@exec $(BIN)/threadmill up $(ARGS)
 
-test: .venv/.dev ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev ## run the tests, two files at a time
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 chaos: .venv/.dev ## break everything for ten minutes and see whether all promises hold
 	$(BIN)/python -m tests.chaos $(ARGS)

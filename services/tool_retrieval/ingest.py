@@ -140,7 +140,7 @@ class Ingest:
         windows = await asyncio.to_thread(
             windows_of, text, ends, size=size, overlap=overlap, headings=headings
         )
-        windows, texts, vectors = await _embedded(embedder, text, windows)
+        windows, texts, vectors = await embedded(embedder, text, windows)
         passed("embedding")
         failpoint("retrieval.embedded")
         if not await self._claims.set_stage(file, "indexing", stages):
@@ -206,7 +206,7 @@ class Ingest:
                     return
 
 
-async def _embedded(
+async def embedded(
     embedder: Embedder | None, text: str, windows: Sequence[Window]
 ) -> tuple[list[Window], list[str], Vectors | None]:
     """Return the windows, cut so that each is read to its end, with their texts and vectors."""

@@ -89,6 +89,7 @@ class Lab:
             self.gateway_ends.append(time.time())
         if name == "broker":
             self.brokers_lost.append(time.time())
+            self.injected.clear()  # forgotten, and with them those that were set aside
 
     def died_at(self, place: str) -> bool:
         """Whether a process was killed there: its failpoint said so first."""

@@ -36,9 +36,10 @@ class ChaosModel(NamedModel):
         return replace(reply, deltas=(*reply.deltas, f" reply-{next(self._replies)}"))
 
     def _reply_to(self, body: dict[str, Any]) -> Reply:
-        kind, _, seconds = str(body.get("model", "")).removeprefix("chaos-").partition("-")
+        name = str(body.get("model", ""))
+        kind, _, seconds = name.removeprefix("chaos-").partition("-")
         last = (body.get("messages") or [{}])[-1]
-        if last.get("role") == "tool":
+        if last.get("role") == "tool" and name != "fault-loop":
             return super().reply_to({**body, "model": "echo"})
         if kind == "code":
             source = SLOW_EFFECT % seconds if seconds else EFFECT

@@ -10,7 +10,7 @@ from openai.types.beta.threads import FileCitationAnnotation, Message, TextConte
 from openai.types.beta.threads.runs import FileSearchToolCall, ToolCallsStepDetails
 
 from deploy.local.background import BackgroundStack
-from tests.e2e.api import Api, Json
+from tests.e2e.api import Api, Json, within
 from tests.model_script import call, say, search
 from tests.model_server import ModelServer
 
@@ -19,6 +19,7 @@ SEA = b"# The sea\n\nThe deepest place of the sea is the Challenger Deep, 10,935
 CONTENT: Literal["step_details.tool_calls[*].file_search.results[*].content"] = (
     "step_details.tool_calls[*].file_search.results[*].content"
 )
+READY_WITHIN_S = 120.0  # a worker that starts builds its embedder first
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,6 +34,15 @@ def client(scripted: BackgroundStack) -> Iterator[OpenAI]:
 def files(client: OpenAI) -> list[str]:
     made = (("sky.md", SKY), ("sea.md", SEA))
     return [client.files.create(file=file, purpose="assistants").id for file in made]
+
+
+@pytest.fixture
+def store(client: OpenAI, files: list[str]) -> str:
+    """With the first file in it, ready to be searched."""
+    made = client.vector_stores.create(file_ids=files[:1])
+    assert within(READY_WITHIN_S, lambda: client.vector_stores.retrieve(made.id).status == "completed")
+    assert client.vector_stores.retrieve(made.id).file_counts.completed == 1
+    return made.id
 
 
 def new_model(model: ModelServer, *replies: Any) -> str:
@@ -59,6 +69,49 @@ def cited(message: Message) -> list[FileCitationAnnotation]:
         assert part.text.value[each.start_index : each.end_index] == each.text
         found.append(each)
     return found
+
+
+def test_a_stream_with_citations_adds_up_to_the_message(
+    client: OpenAI, model: ModelServer, store: str, files: list[str]
+) -> None:
+    answer = ("🌊 Blue【2:", "0†sky.md】, they say【2:9†no.md】. 【注意】【", "2:0†source】 Really.")
+    name = new_model(model, call(search("Why is the sky blue?")), say(*answer))
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "Why is the sky blue?"}])
+    streamed: list[Any] = []
+    completed: list[Message] = []
+    results: list[Any] = []
+    with client.beta.threads.runs.stream(
+        thread_id=thread.id, assistant_id=assistant(client, name, store), include=[CONTENT]
+    ) as stream:
+        for event in stream:
+            if event.event == "thread.message.delta":
+                streamed += event.data.delta.content or ()
+            elif event.event == "thread.message.completed":
+                completed.append(event.data)
+            elif event.event == "thread.run.step.completed" and event.data.type == "tool_calls":
+                details = event.data.step_details
+                assert isinstance(details, ToolCallsStepDetails)
+                results += [call for call in details.tool_calls if isinstance(call, FileSearchToolCall)]
+        (added_up,) = stream.get_final_messages()
+        run = stream.get_final_run()
+    assert run.status == "completed", run.last_error
+    (searched,) = results
+    best = searched.file_search.results[0]
+    assert (best.file_id, best.file_name) == (files[0], "sky.md")
+    assert "the sky is blue" in best.content[0].text
+    value = "🌊 Blue【2:0†sky.md】, they say. 【注意】【2:0†source】 Really."
+    (message,) = completed
+    assert isinstance(message.content[0], TextContentBlock)
+    assert message.content[0].text.value == value
+    assert [each.file_citation.file_id for each in cited(message)] == [files[0]] * 2
+    assert "".join(part.text.value for part in streamed) == value
+    told = [each for part in streamed for each in part.text.annotations or ()]
+    assert [(each.index, each.text) for each in told] == [(0, "【2:0†sky.md】"), (1, "【2:0†source】")]
+    assert added_up.content[0].to_dict()["text"]["value"] == value  # type: ignore[index]
+    stored = client.beta.threads.messages.retrieve(message.id, thread_id=thread.id)
+    assert stored.content == message.content
+    (request,) = [each.body for each in model.requests if each.model == name][1:]
+    assert "the sky is blue" in request["messages"][-1]["content"]
 
 
 def test_a_file_that_comes_with_a_message_is_waited_for(
