@@ -646,6 +646,10 @@ async def test_nothing_outlives_a_killed_owner(backend: Backend, kind: Preferenc
         print("up")
         while True: pass
     """
+
+    async def two() -> bool:
+        return len(running(marker)) >= 2
+
     owner = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", OWNER, kind, str(tmp_path), textwrap.dedent(code)],
         stdout=subprocess.PIPE,
@@ -654,8 +658,9 @@ async def test_nothing_outlives_a_killed_owner(backend: Backend, kind: Preferenc
     assert owner.stdout is not None
     with owner.stdout:
         assert await asyncio.to_thread(owner.stdout.readline) == b"up\n"
-        assert len(running(marker)) >= 2  # the owner, and what the code started
-
-        owner.send_signal(signal.SIGKILL)
-        owner.wait()
+        try:
+            await eventually(two)  # the owner, and what the code started
+        finally:
+            owner.send_signal(signal.SIGKILL)
+            owner.wait()
     await gone(marker)
