@@ -24,13 +24,14 @@ from services.tool_retrieval.index.lance import LanceIndex
 from services.tool_retrieval.ingest import embedded
 from services.tool_retrieval.scoring import score, words_of
 from services.tool_retrieval.settings import Settings
+from services.tool_retrieval.tables import COMMITS
 from shared.tokenizer import token_ends
 from tests.bench import report
 from tests.bench.collection import Collection, area, load, ndcg, recall
 from tests.bench.spread import Spread
 
 SIZE, OVERLAP = 800, 400
-TIDY_EVERY = 500  # files
+TIDY_EVERY = COMMITS  # as the service does
 CANDIDATES = 100
 AT_ONCE = 8
 # Of no collection in particular: what is found for them should be worth little.
