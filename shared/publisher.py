@@ -82,9 +82,10 @@ class Publisher:
 
         Returns the run with its watermark moved, or as it was if the broker did not answer.
         """
-        done = run.published.n if run.published.generation == self.generation else 0
+        generation = self.generation  # another may be there by the time the records have arrived
+        done = run.published.n if run.published.generation == generation else 0
         new = run.events[done:]
-        if not new or not self.generation:  # what nobody could find again if that broker forgets it
+        if not new or not generation:  # what nobody could find again if that broker forgets it
             return run
         for event in new:
             if run.slots and event.type != WITHDRAWN:
@@ -92,7 +93,7 @@ class Publisher:
         records = [(topics.THREAD_EVENTS, run.thread_id, *feed.run_event(run, event)) for event in new]
         if not await self._deliver(records):
             return run
-        return run.evolve(published=Published(generation=self.generation, n=len(run.events)))
+        return run.evolve(published=Published(generation=generation, n=len(run.events)))
 
     async def announce_message(
         self, name: str, message_id: str, thread_id: str, project_id: str, at: float

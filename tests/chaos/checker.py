@@ -71,7 +71,9 @@ def hold(history: History) -> None:
     if not broken:
         return
     concerned = list(dict.fromkeys(each.run_id for each in broken if each.run_id))[:5]
-    lines = [f"seed {history.seed}: {len(broken)} violations", *map(str, broken[:40])]
+    violations = [*map(str, broken[:40])]
+    lines = [f"seed {history.seed}: {len(broken)} violations", *violations]
     for run_id in concerned:
         lines += [f"--- {run_id}", *history.about(run_id)]
+    lines += ["--- violations", *violations]  # again: of a long log often only the end is kept
     raise AssertionError("\n".join(lines))

@@ -14,6 +14,7 @@ from deploy.local.folder import DataFolder
 from services.gateway.keys import fingerprint, new_key
 from services.gateway.stores.keys import KeyStore
 from shared import topics
+from shared.kafka import generation
 from shared.stores.database import Database, Document, PyMongoError
 from tests.chaos.client import Client
 from tests.chaos.history import History, Record, Seen
@@ -71,7 +72,7 @@ async def quiet(lab: Lab) -> None:
     async with lab.db() as db:
 
         async def still() -> bool:
-            return not await _busy(db) and not any((await lags(lab)).values())
+            return not await _busy(db) and not await _untold(lab, db) and not any((await lags(lab)).values())
 
         await eventually(still, within_s=QUIET_WITHIN_S)
 
@@ -81,6 +82,19 @@ async def _busy(db: Database) -> bool:
         if await db["runs"].find_one({"watched": watched}, {"_id": True}):
             return True
     return await db["messages"].find_one({"unpublished": True}, {"_id": True}) is not None
+
+
+async def _untold(lab: Lab, db: Database) -> bool:
+    """Whether the broker that is there now has yet to get what another one had."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=lab.kafka)
+    try:
+        await admin.start()
+        elsewhere = {"published.generation": {"$ne": await generation(admin)}}
+    except KafkaError:
+        return True
+    finally:
+        await admin.close()
+    return await db["runs"].find_one(elsewhere, {"_id": True}) is not None
 
 
 async def collect(lab: Lab, *, seed: int = 0) -> History:
