@@ -139,6 +139,7 @@ class Settings(Frozen):
     instructions: str | None = None
     tools: tuple[Json, ...] = ()
     tool_resources: Json = {}
+    file_ids: tuple[str, ...] = ()  # which v1 gave the assistant, for whatever tool
     temperature: float | None = None
     top_p: float | None = None
     reasoning_effort: str | None = None

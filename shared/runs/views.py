@@ -37,7 +37,8 @@ def run_view(run: Run, event: Event | None = None) -> Json:
     ended_at = (event.data.get("ended_at") if event else run.ended_at) or None
     usage = (event.data.get("usage") if event else run.usage and run.usage.model_dump()) or None
     outcome = run.outcome if run.outcome and status == run.outcome.status else None
-    return {
+    v1 = {"file_ids": list(settings.file_ids)} if settings.file_ids else {}
+    return v1 | {
         "id": run.id,
         "object": "thread.run",
         "created_at": run.created_at,

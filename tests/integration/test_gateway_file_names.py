@@ -231,3 +231,18 @@ def test_a_deleted_file_is_named_nowhere_any_more(v1: Api, v2: Api) -> None:
     body = {"role": "user", "content": "x", "attachments": [{"file_id": one, "tools": [SEARCH]}]}
     error = v2.refused("POST", f"/threads/{thread}/messages", body)
     assert error["message"] == f"The following file ids were not found: {one}"
+
+
+def test_a_run_shows_the_files_of_its_assistant_to_v1_alone(v1: Api, v2: Api) -> None:
+    one, two = file(v1), file(v1)
+    assistant = assistant_v1(v1, one, two, tool="retrieval")
+    said = {"messages": [{"role": "user", "content": "x"}]}
+    for path, body in (
+        (f"/threads/{v1.post('/threads', said)['id']}/runs", {}),
+        ("/threads/runs", {"thread": said}),
+    ):
+        run = v1.post(path, {"assistant_id": assistant, **body})
+        path = f"/threads/{run['thread_id']}/runs"
+        shown = [run, v1.get(f"{path}/{run['id']}"), *v1.get(path)["data"]]
+        assert [each["file_ids"] for each in shown] == [[one, two]] * 3
+        assert all("file_ids" not in each for each in (v2.get(f"{path}/{run['id']}"), *v2.get(path)["data"]))

@@ -48,6 +48,14 @@ def test_a_run_has_files_in_place_of_resources_and_the_old_names_of_tools() -> N
     assert not shown.keys() & {"tool_resources", "reasoning_effort", "parallel_tool_calls"}
 
 
+def test_a_run_shows_the_files_that_v1_gave_its_assistant_to_v1_alone() -> None:
+    of_code = {"code_interpreter": {"file_ids": ["file-1", "file-3"]}}
+    settings = RUN.settings.evolve(file_ids=("file-1", "file-2"), tool_resources=of_code)
+    run = run_view(RUN.evolve(settings=settings))
+    assert v1(run)["file_ids"] == ["file-1", "file-2", "file-3"]
+    assert render(run, Version.V2) == run_view(RUN) | {"tool_resources": of_code}
+
+
 @pytest.mark.parametrize("choice", ["auto", {"type": "function", "function": {"name": "f"}}])
 def test_other_tool_choices_stay(choice: Any) -> None:
     run = RUN.evolve(settings=RUN.settings.evolve(tool_choice=choice))

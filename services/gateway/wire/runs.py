@@ -66,6 +66,7 @@ class RunFields(RequestBody):
         resources = joined(resources, of_thread)
         awaited = searched(resources if self.waits_for_all else of_thread)
         given |= {"tool_resources": resources, "awaited_stores": awaited}
+        given["file_ids"] = [file["id"] for file in assistant.get("files", ())]
         return Settings.model_validate(copied | given)
 
 

@@ -55,11 +55,12 @@ def _message(obj: Json) -> Json:
 
 
 def _run(obj: Json) -> Json:
-    unknown = ("reasoning_effort", "parallel_tool_calls")
+    unknown = ("file_ids", "reasoning_effort", "parallel_tool_calls")
     shown: Json = {}
     for name, value in obj.items():
         if name == "tool_resources":
-            shown["file_ids"] = value.get("code_interpreter", {}).get("file_ids", [])
+            of_code = value.get("code_interpreter", {}).get("file_ids", [])
+            shown["file_ids"] = list(dict.fromkeys([*obj.get("file_ids", ()), *of_code]))
         elif name not in unknown:
             shown[name] = value
     if obj["status"] == "incomplete":

@@ -8,10 +8,13 @@ CITED = ("thread.message", "thread.message.delta")
 def render(obj: Json) -> Json:
     """Return ``obj``, a stored object or a list of them, as a client of v2 expects it.
 
-    A citation's quote is v1's: a message of v2 has none, and a delta of v2 an empty one.
+    A citation's quote is v1's: a message of v2 has none, and a delta of v2 an empty one. A run's
+    files are v1's, too.
     """
     if obj["object"] == "list":
         return obj | {"data": [render(member) for member in obj["data"]]}
+    if obj["object"] == "thread.run" and "file_ids" in obj:
+        return {name: value for name, value in obj.items() if name != "file_ids"}
     if obj["object"] not in CITED:
         return obj
     if "delta" not in obj:
