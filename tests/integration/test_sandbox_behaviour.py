@@ -185,6 +185,49 @@ async def test_files_go_in_and_out(session: Session) -> None:
         await session.get("missing")
 
 
+async def test_files_are_in_mnt_data_as_models_expect(session: Session) -> None:
+    await session.put("rain.csv", b"city,rain\nOslo,763\nRome,799\n")
+    code = """
+import glob, io, os, shutil, sqlite3, subprocess, zipfile
+from pathlib import Path
+import matplotlib.pyplot as plt, pandas as pd
+
+table = pd.read_csv("/mnt/data/rain.csv")
+table.to_excel("/mnt/data/out.xlsx", index=False)
+table.plot.bar(x="city", y="rain"); plt.savefig("/mnt/data/rain.png"); plt.close()
+os.makedirs("/mnt/data/deep/er", exist_ok=True)
+Path("/mnt/data/deep/er/a.txt").write_text("a")
+shutil.copy("/mnt/data/deep/er/a.txt", "/mnt/data/b.txt")
+os.rename("/mnt/data/b.txt", Path("/mnt/data") / "c.txt")
+with zipfile.ZipFile("/mnt/data/all.zip", "w") as packed:
+    packed.write("/mnt/data/c.txt", "c.txt")
+sqlite3.connect("/mnt/data/t.db").execute("create table t (x)").connection.close()
+print(sorted(os.listdir("/mnt/data")))
+print(sorted(glob.glob("/mnt/data/**/*.txt", recursive=True)), list(Path("/mnt/data").glob("*.csv")))
+print([(top, files) for top, _, files in os.walk("/mnt/data/deep")])
+print(os.getcwd(), os.path.abspath("c.txt"), os.path.realpath("/mnt/data/c.txt"), Path("c.txt").resolve())
+print(subprocess.run(["cat", "/mnt/data/c.txt"], capture_output=True).stdout, os.path.exists("/mnt/data2"))
+os.chdir("/tmp" if os.access("/tmp", os.W_OK) else os.environ["HOME"])
+print(len(pd.read_excel("/mnt/data/out.xlsx")), io.open("/mnt/data/c.txt").read())
+!head -n 1 /mnt/data/rain.csv
+os.chdir("/mnt/data")
+shutil.rmtree("/mnt/data/deep")
+"""
+    assert (await logs(session, code)).splitlines() == [
+        "['all.zip', 'c.txt', 'deep', 'out.xlsx', 'rain.csv', 'rain.png', 't.db']",
+        "['/mnt/data/c.txt', '/mnt/data/deep/er/a.txt'] [PosixPath('/mnt/data/rain.csv')]",
+        "[('/mnt/data/deep', []), ('/mnt/data/deep/er', ['a.txt'])]",
+        "/mnt/data /mnt/data/c.txt /mnt/data/c.txt /mnt/data/c.txt",
+        "b'a' False",
+        "2 a",
+        "city,rain",
+    ]
+    assert await session.get("c.txt") == b"a"
+    missing = await session.run("open('/mnt/data/none.csv')", timeout_s=PATIENT_S)
+    assert missing.logs.endswith("No such file or directory: '/mnt/data/none.csv'\n")
+    assert "standard_folder" not in missing.logs
+
+
 async def test_reset_forgets_variables_and_keeps_files(session: Session) -> None:
     await logs(session, "x = 1; open('kept', 'w').close()")
     await session.reset()

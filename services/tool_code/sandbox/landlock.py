@@ -1,7 +1,8 @@
 """Landlock and seccomp: a wall that needs no right and no program, for where nothing stronger works.
 
 No namespaces: the sandbox sees the host's paths (but can open few of them), has no quota on disk but a
-watch over it, and /dev/shm is closed, so multiprocessing's locks do not work.
+watch over it, and /dev/shm is closed, so multiprocessing's locks do not work. The working directory is in
+the scratch folder; Python takes /mnt/data for it (driver/standard_folder.py), other programs do not.
 
 Old kernels have less of Landlock, and seccomp stands in for it. What harmless code loses by that:
 before ABI 6 (Linux 6.12) pidfd_send_signal, sigqueue, and a tkill or tgkill of other processes' threads

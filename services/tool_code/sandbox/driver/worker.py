@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from services.tool_code.sandbox.driver import forks, frames, kernel, processes, seccomp
+from services.tool_code.sandbox.driver import forks, frames, kernel, processes, seccomp, standard_folder
 from services.tool_code.sandbox.driver.policy import Policy
 from services.tool_code.sandbox.driver.shell import CodeShell, run_cell
 
@@ -37,6 +37,7 @@ def run(policy: Policy, shell: CodeShell, control: socket.socket, output_fd: int
     """Serve calls until the supervisor is gone; never returns into the supervisor's code."""
     try:
         _settle(policy, control, output_fd)
+        standard_folder.install(policy.data_dir)
         _Worker(policy, shell).serve()
     except EOFError:
         os._exit(0)
