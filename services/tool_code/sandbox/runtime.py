@@ -1,6 +1,7 @@
 """The service's own interpreter, lent to the sandboxes of bwrap and landlock."""
 
 import hashlib
+import importlib.metadata
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc
 # Users that no distribution gives out: one per sandbox, so that limits per user are limits per sandbox.
 FIRST_USER, USERS = 1_879_048_192, 1 << 20
 PREPARE_TIMEOUT_S = 180
+WARMED = ("ipython", "numpy", "pandas", "matplotlib", "matplotlib-inline")
 WARM_UP = "import IPython, numpy, pandas, matplotlib.pyplot, matplotlib_inline.backend_inline"
 
 
@@ -48,16 +50,31 @@ def driver_command(python: str, driver_root: str, policy: Policy) -> list[str]:
 def prepare(scratch: Path) -> Runtime:
     """Lay out the driver, and warm what each sandbox would otherwise do again: bytecode and the font list.
 
-    Blocks for some seconds the first time.
+    Blocks for some seconds the first time, and when the packages have changed.
     """
     scratch.chmod(0o755)
     root = _driver_copy(scratch)
-    fonts = scratch / "fonts"
-    environment = {"MPLCONFIGDIR": str(fonts), "HOME": str(fonts), "PATH": os.defpath, "MPLBACKEND": "agg"}
-    fonts.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, "-c", WARM_UP], env=environment, timeout=PREPARE_TIMEOUT_S, check=True)
-    _open_to_all(fonts)
+    fonts = scratch / f"fonts-{_packages()}"
+    if not fonts.exists():
+        _warm_up(fonts)
     return Runtime(interpreter_paths(), str(root), str(fonts))
+
+
+def _packages() -> str:
+    """A name for what is warmed up: this interpreter, with these packages."""
+    versions = [importlib.metadata.version(name) for name in WARMED]
+    return hashlib.sha256("\0".join([sys.version, sys.prefix, *versions]).encode()).hexdigest()[:16]
+
+
+def _warm_up(fonts: Path) -> None:
+    draft = Path(tempfile.mkdtemp(dir=fonts.parent))
+    environment = {"MPLCONFIGDIR": str(draft), "HOME": str(draft), "PATH": os.defpath, "MPLBACKEND": "agg"}
+    subprocess.run([sys.executable, "-c", WARM_UP], env=environment, timeout=PREPARE_TIMEOUT_S, check=True)
+    _open_to_all(draft)
+    try:
+        draft.rename(fonts)
+    except OSError:  # somebody else was first
+        shutil.rmtree(draft)
 
 
 def interpreter_paths() -> tuple[str, ...]:
