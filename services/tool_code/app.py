@@ -102,6 +102,7 @@ class ToolCode:
             scratch=self._settings.scratch,
             image=self._settings.sandbox_image,
             runtime=self._settings.sandbox_runtime,
+            pods=self._settings.pods,
         )
         if isinstance(chosen, Unavailable):
             metrics.SANDBOX.labels("none").set(1)

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
+from services.tool_code.sandbox.agent_sandbox import Pods
 from services.tool_code.sandbox.limits import Limits
 from shared.files.settings import FileSettings
 
@@ -12,9 +13,14 @@ from shared.files.settings import FileSettings
 class Settings(FileSettings):
     port: PositiveInt = 8082
 
-    sandbox: Literal["auto", "docker", "bwrap", "landlock"] = "auto"  # auto: the strongest that works here
+    # auto: the strongest that works here; agent-sandbox: pods of Kubernetes, only when asked for
+    sandbox: Literal["auto", "docker", "bwrap", "landlock", "agent-sandbox"] = "auto"
     sandbox_image: str = "threadmill/sandbox"
-    sandbox_runtime: str | None = None  # Docker's: runc, runsc, kata
+    sandbox_runtime: str | None = None  # Docker's: runc, runsc, kata; of pods: a RuntimeClass like gvisor
+    sandbox_pool: str = "sandboxes"  # agent-sandbox: the SandboxWarmPool
+    sandbox_namespace: str | None = None  # agent-sandbox: where the pool is; None: the service's own
+    sandbox_secret: SecretStr = SecretStr("")  # agent-sandbox: the pods know it too
+    sandbox_port: PositiveInt = 8765  # agent-sandbox: of the pods
     sandbox_limits: Limits = Field(default_factory=Limits)
     scratch: Path = Path(".threadmill/sandbox")  # a folder for this service alone
 
@@ -24,3 +30,9 @@ class Settings(FileSettings):
     concurrent_calls: PositiveInt = 4
     drain_s: NonNegativeFloat = 0.0  # calls that run when the service is stopped get this long to end
     lease_s: PositiveFloat = 10.0  # a worker silent for this long loses its call
+
+    @property
+    def pods(self) -> Pods:
+        """What the settings say of the pods of agent-sandbox."""
+        secret = self.sandbox_secret.get_secret_value()
+        return Pods(self.sandbox_pool, self.sandbox_namespace, secret, self.sandbox_port)

@@ -4,7 +4,8 @@
 | --- | --- |
 | choose.py | the strongest backend that works here, or why there is none |
 | backend.py, limits.py | what a backend is; the limits every one enforces |
-| docker.py, bwrap.py, landlock.py | the three backends, strongest first |
+| docker.py, bwrap.py, landlock.py | the backends of one machine, strongest first |
+| agent_sandbox.py | the backend of a Kubernetes cluster: a pod per session |
 | pool.py | sandboxes kept warm in front of any backend |
 | session.py | one live sandbox: requests out, frames in, the host's own deadline |
 | running_call.py | the host's own account of a call: what it collects, and how much |

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from services.tool_code.sandbox.agent_sandbox import AgentSandboxBackend, Pods
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sandbox.bwrap import BwrapBackend
 from services.tool_code.sandbox.docker import DockerBackend
@@ -17,7 +18,7 @@ from services.tool_code.sandbox.runtime import Runtime, prepare
 
 log = logging.getLogger(__name__)
 
-Preference = Literal["auto", "docker", "bwrap", "landlock"]
+Preference = Literal["auto", "docker", "bwrap", "landlock", "agent-sandbox"]
 PROBE_TIMEOUT_S = 20.0
 # A sandbox that answers has proved nothing yet: the code itself looks at the walls around it.
 PROBE = """
@@ -40,17 +41,26 @@ class Unavailable:
 
 
 def choose_backend(
-    preference: Preference, *, limits: Limits, scratch: Path, image: str, runtime: str | None
+    preference: Preference,
+    *,
+    limits: Limits,
+    scratch: Path,
+    image: str,
+    runtime: str | None,
+    pods: Pods | None = None,
 ) -> Backend | Unavailable:
     """Try the backends, strongest first, by running code in each until one works. Blocks for seconds.
 
-    ``scratch`` is a folder for the service alone; ``runtime`` is Docker's (runc, runsc, kata).
+    ``scratch`` is a folder for the service alone; ``runtime`` is Docker's (runc, runsc, kata). Pods are used
+    only where they are asked for by name.
 
     Raises:
         SandboxUnavailable: a backend was asked for by name and does not work.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     candidates = _candidates(limits, scratch, image, runtime)
+    if pods and preference == "agent-sandbox":
+        candidates[preference] = lambda: AgentSandboxBackend(pods, runtime, limits)
     if preference != "auto":
         try:
             backend = _proved(candidates[preference])

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.tool_code.sandbox.driver.policy import Policy, ProcessCap
+from services.tool_code.sandbox.driver.start import PACKAGE, start_command
 from services.tool_code.sandbox.limits import Limits
 
 DRIVER = Path(__file__).parent / "driver"
-PACKAGE = "services.tool_code.sandbox.driver"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/mime.types")
 # Users that no distribution gives out: one per sandbox, so that limits per user are limits per sandbox.
@@ -39,12 +39,8 @@ class Runtime:
 
 
 def driver_command(python: str, driver_root: str, policy: Policy) -> list[str]:
-    """How any interpreter starts the driver: isolated, and with the driver's folder off the path again."""
-    start = (
-        f"import sys; sys.path.insert(0, {driver_root!r}); "
-        f"from {PACKAGE}.main import main; del sys.path[0]; main()"
-    )
-    return [python, "-I", "-B", "-X", "utf8", "-c", start, policy.to_json()]
+    """How any interpreter starts the driver."""
+    return start_command(python, driver_root, "main", policy.to_json())
 
 
 def prepare(scratch: Path) -> Runtime:
