@@ -80,6 +80,7 @@ def _adds_products_in_32_bits() -> bool:
 if __name__ == "__main__":
     from services.tool_retrieval.settings import Settings
 
+    logging.basicConfig(level=logging.ERROR)  # the quantizer's advice is not for whoever starts Threadmill
     try:
         graph_file(Settings().model_folder)
     except (NoWeights, ImportError, OSError) as problem:
