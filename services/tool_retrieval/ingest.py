@@ -105,11 +105,15 @@ class Ingest:
                 await self._claims.release(claimed, time.time(), counts=False)
             raise
         await _end(beat) if work.done() else await _end(work, beat)
-        if work.cancelled():
+        if not work.cancelled() and (error := work.exception()):
+            await self._failed(claimed, error)
+            return
+        now = await self._claims.get(file["_id"])
+        if now is not None and now["active_gen"] == claimed["gen"]:  # the lease ends with the work, too
+            await self._shown(now)
+        else:
             log.warning("a file was taken over, or is not wanted any more")
             await self._index.delete_exactly(await self._table(claimed), claimed["file_id"], claimed["gen"])
-        elif error := work.exception():
-            await self._failed(claimed, error)
 
     async def _failed(self, file: Document, error: BaseException) -> None:
         if isinstance(error, ParseError):
@@ -162,9 +166,12 @@ class Ingest:
             raise asyncio.CancelledError
         failpoint("retrieval.completed")
         log.info("took a file in", extra={"windows": len(windows), "stages": stages})
-        await self._tables.committed(table, time.time())
-        if file["gen"] > 1 and (now := await self._claims.get(file["_id"])):
-            await self._clean(now)
+
+    async def _shown(self, file: Document) -> None:
+        """Searches find it: clear away what was there before. What is lost of this, a sweeper does."""
+        await self._tables.committed(await self._table(file), time.time())
+        if file["gen"] > 1:
+            await self._clean(file)
         if not await self._in_use(file):
             await self.drop(file["project_id"], file["vector_store_id"])
 

@@ -1,15 +1,18 @@
 """tool_retrieval against a real broker, a real store and a real index."""
 
+import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from services.tool_retrieval.claims import FileClaims
 from services.tool_retrieval.settings import Settings
 from shared.files.parsed import ParsedFiles
 from shared.runs.model import Slot
@@ -268,3 +271,26 @@ async def test_an_index_that_went_missing_is_made_anew(
     file = await client.files.get(store, fox)
     assert file
     assert (file["status"], file["active_gen"]) == ("completed", 2)
+
+
+async def test_a_lease_that_ends_with_the_work_takes_nothing_back(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found to be over before the answer is there that says why: the file is completed."""
+    complete = FileClaims.complete
+    stopped = asyncio.Event()
+
+    async def unanswered(self: FileClaims, *arguments: Any) -> bool:
+        await complete(self, *arguments)
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    monkeypatch.setattr(FileClaims, "complete", unanswered)
+    store = await client.store()
+    fox = await client.add(store, "fox.txt", FOX)
+    await asyncio.wait_for(stopped.wait(), 60)
+    monkeypatch.undo()
+    await client.add(store, "bread.txt", BREAD)
+    assert [each["file_id"] for each in await client.search(store, "fox")] == [fox]
