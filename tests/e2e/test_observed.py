@@ -44,7 +44,7 @@ class Observed:
     def metrics(self, service: str) -> dict[tuple[str, ...], float]:
         """Every sample: its name and the values of its labels, which are sorted by name, and its number."""
         url = self.metrics_url if service == "gateway" else f"{self.stack.url(service)}/metrics"
-        families = text_string_to_metric_families(httpx.get(url).raise_for_status().text)
+        families = text_string_to_metric_families(httpx.get(url, timeout=60).raise_for_status().text)
         samples = [sample for family in families for sample in family.samples]
         return {(s.name, *(s.labels[name] for name in sorted(s.labels))): s.value for s in samples}
 

@@ -20,7 +20,7 @@ def url(kafka_bootstrap: str, mongo_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, headers=BEARER | V2) as client:
+    with httpx.Client(base_url=url, headers=BEARER | V2, timeout=60) as client:
         yield client
 
 
@@ -115,9 +115,9 @@ def test_any_text_comes_back_as_it_was(client: httpx.Client) -> None:
 
 
 def test_probes_need_no_key(url: str) -> None:
-    assert httpx.get(f"{url}/livez").json() == {"status": "ok"}
-    assert httpx.get(f"{url}/readyz").json() == {"status": "ok", "store": "ok", "kafka": "ok"}
+    assert httpx.get(f"{url}/livez", timeout=60).json() == {"status": "ok"}
+    assert httpx.get(f"{url}/readyz", timeout=60).json() == {"status": "ok", "store": "ok", "kafka": "ok"}
 
 
 def test_the_openapi_document_is_served(url: str) -> None:
-    assert "/v1/threads/runs" in httpx.get(f"{url}/openapi.json").json()["paths"]
+    assert "/v1/threads/runs" in httpx.get(f"{url}/openapi.json", timeout=60).json()["paths"]

@@ -89,7 +89,7 @@ def test_no_version_need_be_said_but_the_first_one_does_not_have_them(url: str) 
         made = httpx.post(f"{url}/v1/vector_stores", headers={**headers, **more})
         assert made.status_code == 200, made.text
     for more, said in ((V1, "version 1"), ({"OpenAI-Beta": "assistants=v3"}, "no version 'v3'")):
-        refused = httpx.get(f"{url}/v1/vector_stores", headers={**headers, **more})
+        refused = httpx.get(f"{url}/v1/vector_stores", headers={**headers, **more}, timeout=60)
         assert refused.status_code == 400
         assert refused.json()["error"]["code"] == "invalid_beta"
         assert said in refused.json()["error"]["message"]

@@ -110,7 +110,7 @@ async def test_memory_of_all_processes_together_is_limited(
     session: Session, kind: Preference, bomb: str
 ) -> None:
     await logs(session, "open('kept', 'w').close()")
-    execution = await session.run(textwrap.dedent(bomb), timeout_s=8)
+    execution = await session.run(textwrap.dedent(bomb), timeout_s=60)
     assert "more memory than the sandbox has" in (execution.notice or "")
     if kind != "docker":  # there the kernel picks whom to kill, and may spare the worker
         assert (execution.status, execution.state_lost) == ("worker_died", True), execution
@@ -151,7 +151,8 @@ async def test_a_fork_bomb_ends_with_its_call(session: Session) -> None:
     execution = await session.run(
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", timeout_s=1
     )
-    assert execution.status in ("timeout_interrupted", "timeout_killed")
+    ended = ("timeout_interrupted", "timeout_killed", "worker_died")  # where its memory ends first
+    assert execution.status in ended
     if execution.state_lost:
         assert "Variables and imports are lost" in (execution.notice or "")
     assert (
