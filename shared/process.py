@@ -1,9 +1,10 @@
 """A service as a process: an ASGI application under uvicorn, with health probes, stopped by SIGTERM."""
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from socket import socket
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp
 from shared import failpoints, metrics, tracing
 from shared.settings import ServiceSettings
 
-DRAIN_S = 10  # open requests get this long to end
+DRAIN_S = 10  # open requests get this long to end once they were told to
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 Checks = Callable[[], Awaitable[dict[str, str]]]
@@ -44,23 +45,39 @@ def worker_app(lifespan: Lifespan, checks: Checks) -> Starlette:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_close: Callable[[], None],
+        on_stop: Callable[[], None],
+        drain_s: float,
+    ) -> None:
         super().__init__(config)
+        self._on_close = on_close
         self._on_stop = on_stop
+        self._drain_s = drain_s
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._on_close()
+        stopping = asyncio.get_running_loop().call_later(self._drain_s, self._on_stop)
         await super().shutdown(sockets)
+        stopping.cancel()
         await tracing.flush()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._on_stop()
-        super().handle_exit(sig, frame)
 
-
-def serve(app: ASGIApp, settings: ServiceSettings, on_stop: Callable[[], None] = lambda: None) -> None:
+def serve(
+    app: ASGIApp,
+    settings: ServiceSettings,
+    *,
+    on_close: Callable[[], None] = lambda: None,
+    on_stop: Callable[[], None] = lambda: None,
+    drain_s: float = 0.0,
+) -> None:
     """Run ``app`` until SIGTERM or SIGINT.
 
-    ``on_stop`` is called before open requests are waited for: what never ends by itself must be told.
+    From then on no connection is accepted, and those without a request are closed, after ``on_close``. Open
+    requests get ``drain_s`` seconds to end by themselves. Then ``on_stop`` tells those that would not, and
+    they get ``DRAIN_S`` more.
     """
     failpoints.arm(settings.failpoint)
     config = uvicorn.Config(
@@ -70,6 +87,6 @@ def serve(app: ASGIApp, settings: ServiceSettings, on_stop: Callable[[], None] =
         log_config=None,
         access_log=False,
         lifespan="on",
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=DRAIN_S + math.ceil(drain_s),
     )
-    _Server(config, on_stop).run()
+    _Server(config, on_close, on_stop, drain_s).run()

@@ -103,7 +103,7 @@ def service(name: str, kind: str, host: str, port: int, env: Mapping[str, str]) 
         env={**env, "THREADMILL_HOST": host, "THREADMILL_PORT": str(port)},
         probe=answers(f"http://{reachable(host)}:{port}/readyz"),
         turn=Turn.SERVICE,
-        stop_within_s=15.0,  # open requests get 10 s
+        stop_within_s=15.0 + float(env.get("THREADMILL_DRAIN_S", 0)),  # open requests get 10 s
     )
 
 

@@ -16,7 +16,10 @@ def main() -> None:
     if settings.metrics_port:
         metrics.start_http_server(settings.metrics_port, settings.host)
     app = build_app(settings)
-    serve(app, settings, on_stop=app.state.end_streams)
+    state = app.state
+    serve(
+        app, settings, on_close=state.close_connections, on_stop=state.end_streams, drain_s=settings.drain_s
+    )
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def build_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.close_connections = ledger.close_connections
     app.state.end_streams = streams.end_all
     api = APIRouter()
     for router in (

@@ -61,6 +61,7 @@ class Ledger:
         self._arrived: list[str] = []
         self._settling: set[asyncio.Task[None]] = set()
         self._background = AsyncExitStack()
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         for work in (self._keep_renewed(), self._keep_swept(), self._keep_forgetting()):
@@ -146,6 +147,10 @@ class Ledger:
         self._open.pop(entry.record_id, None)
         await self._requests.keep_answer(entry.record_id, self._owner, answer)
 
+    def close_connections(self) -> None:
+        """The gateway stops: from now on it is who closes, which says nothing of what arrived."""
+        self._closing = True
+
     def drop(self, entry: Entry) -> None:
         """Nothing was done, or the answer arrived: the record has no use any more."""
         self._open.pop(entry.record_id, None)
@@ -153,7 +158,7 @@ class Ledger:
 
     async def _settle(self, entry: Entry, connection: Connection) -> None:
         await asyncio.sleep(SETTLED_AFTER_S)
-        if connection.cut:
+        if connection.cut and not self._closing:
             await self.lost(entry, for_s=DOUBTED_FOR_S)
         else:
             self.drop(entry)

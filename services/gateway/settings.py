@@ -3,7 +3,16 @@
 import ipaddress
 from typing import Self
 
-from pydantic import Field, HttpUrl, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
 
 from shared.files.settings import FileSettings
 
@@ -25,6 +34,7 @@ class Settings(FileSettings):
     max_file_bytes: PositiveInt = 512 * 1024 * 1024
     allow_input_download: bool = False  # of files that clients put in for their assistants
     search_patience_s: PositiveFloat = 30.0  # how long a client's own search is waited for
+    drain_s: NonNegativeFloat = 0.0  # open streams get this long to end by themselves when it is stopped
     announce_after_s: PositiveFloat = 5.0  # a message that nobody announced by then is announced again
 
     # the same as in the orchestrator: here only for the list of models

@@ -91,16 +91,17 @@ class Orchestrator:
             await until_done(self._create_indexes, PyMongoError, what="the store")
             await stack.enter_async_context(self._storage)
             await stack.enter_async_context(self._publisher)
-            stack.push_async_callback(self._turns.drain)  # after the consumers have stopped
             for work in (
                 self._watch.run(),
                 self._heartbeat(),
-                self._sweeper.run(self._settings.sweep_s),
                 self._refill.run(),
                 control.listen(self._settings, self._on_control, after=self._watch.seen),
-                self._consume(),
             ):
                 await stack.enter_async_context(in_background(work))
+            # after those have stopped that bring more, and before those that the turns need
+            stack.push_async_callback(self._turns.drain, self._settings.drain_s)
+            for source in (self._sweeper.run(self._settings.sweep_s), self._consume()):
+                await stack.enter_async_context(in_background(source))
             yield
 
     async def checks(self) -> dict[str, str]:

@@ -32,6 +32,9 @@ class Settings(FileSettings):
 
     ingest_wait_s: NonNegativeFloat = 60.0  # at most: for files that its vector stores still take in
 
+    drain_s: NonNegativeFloat = (
+        0.0  # turns in hand get this long when it is stopped; others begin the rest anew
+    )
     concurrent_turns: PositiveInt = 64  # model turns in flight in one process
     lease_s: PositiveFloat = 15.0  # an owner silent for this long loses its run
     heartbeat_s: PositiveFloat = 5.0

@@ -108,10 +108,16 @@ class Turns:
             self._showing.add(showing)
             showing.add_done_callback(self._showing.discard)
 
-    async def drain(self) -> None:
-        """Take nothing more, and give every unfinished run to another replica."""
+    async def drain(self, within_s: float = 0.0) -> None:
+        """Take nothing more, and give to another replica every run whose turn does not end in time.
+
+        Leases must be renewed meanwhile.
+        """
         self._draining = True
         self._look_for_room()
+        if within_s and self._tasks:
+            log.info("waiting for the turns in hand", extra={"turns": len(self._tasks)})
+            await asyncio.wait(self._tasks.values(), timeout=within_s)
         for run_id in list(self._tasks):
             self._interrupt(run_id, RELEASE)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -83,14 +83,16 @@ def scripted(
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Callable[..., Stack]:
+def own_stack(tmp_path: Path, pytestconfig: pytest.Config) -> Callable[..., Stack]:
     """``async with own_stack(THREADMILL_LEASE_S="2") as stack``: one that a test may damage.
 
-    The keywords are environment variables of all its services.
+    The keywords are environment variables of all its services. Without a model, the demo model answers.
     """
 
-    def make(**env: str) -> Stack:
-        return Stack(_options(tmp_path / "stack", env))
+    def make(model: Model | None = None, **env: str) -> Stack:
+        folder = tmp_path / "stack"
+        folder.mkdir()
+        return Stack(_options(folder, env, model), _log(pytestconfig, folder))
 
     return make
 

@@ -1,5 +1,6 @@
 """The orchestrator against a real broker, a real store and a scripted model."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -152,6 +153,41 @@ async def test_cancelling_stops_the_model_and_keeps_what_was_said(client: Client
     assert ended.steps[0].incomplete_reason == "run_cancelled"
     assert (await client.texts(run.thread_id))[1] == "Once upon "
     gate.open()
+
+
+async def test_a_stopped_orchestrator_ends_the_turn_in_hand(
+    kafka_bootstrap: str,
+    mongo_url: str,
+    db: Database,
+    model: ModelServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = orchestrator_settings(kafka_bootstrap, mongo_url, db, model, drain_s=60)
+    begun: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with orchestrator(settings, db) as client:
+            begun.set_result(client)
+            await stop.wait()
+
+    async def waits() -> bool:
+        return "waiting for the turns in hand" in caplog.messages
+
+    gate = Gate()
+    model.script(replace(say("To ", "its ", "end"), gate=gate, gate_before=2))
+    caplog.set_level("INFO")
+    serving = asyncio.create_task(serve())
+    client = await begun
+    run = await client.create_run()
+    await gate.reached(within_s=30)
+    stop.set()
+    await eventually(waits, within_s=30)
+    gate.open()
+    await serving
+    run = await client.until(run, "completed")
+    assert (run.epoch, len(model.requests)) == (1, 1)
+    assert await client.texts(run.thread_id) == ["Hello", "To its end"]
 
 
 async def test_an_expired_run_ends_even_while_its_model_hangs(client: Client, model: ModelServer) -> None:

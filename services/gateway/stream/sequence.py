@@ -174,8 +174,9 @@ class Sequence:
         if self._deltas:
             self._deltas = {place: delta for place, delta in self._deltas.items() if place[0] >= self._last}
         if told.event != WITHDRAWN:
-            self._sums.begin(told.event, told.data)
-            self._tell(due, (told.event, told.data))
+            data = self._sums.closing(told.event, told.data)
+            self._sums.begin(told.event, data)
+            self._tell(due, (told.event, data))
         self.ended = told.event in self._ends
 
     def _tell(self, due: list[Named], named: Named) -> None:

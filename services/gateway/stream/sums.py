@@ -24,10 +24,12 @@ class Sums:
     def __init__(self) -> None:
         self._open: dict[str, Sum] = {}  # by the id of the message or step
         self._calls_of = ""  # the step whose calls may come to need an action
+        self._resumed = ""  # of this one only lengths are known
 
     def resume(self, item_id: str, known: Sum, *, calls: bool) -> None:
         """The client has ``known`` of an item that began before this stream."""
         self._open[item_id] = known
+        self._resumed = item_id
         self._calls_of = item_id if calls else ""
 
     @property
@@ -91,6 +93,18 @@ class Sums:
             return _delta("thread.run.step.delta", self._calls_of, rest)
         return []
 
+    def closing(self, event: str, data: Json) -> Json:
+        """Return ``data`` with what the client has added up where a lost draft ends with less.
+
+        The draft was never stored; an SDK reads the part that it last heard of from the closing message.
+        """
+        if event != MESSAGE_ENDS[1] or data["id"] == self._resumed:
+            return data
+        heard = self._open.get(data["id"], {}).get("content", {})
+        if len(heard) <= len(data["content"]):
+            return data
+        return {**data, "content": [_part(heard.get(index, {})) for index in range(max(heard) + 1)]}
+
     def _rest(self, event: str, item_id: str, total: Sum | None, final: Json) -> Json:
         if total is None:
             return {}
@@ -104,6 +118,12 @@ class Sums:
             details = {"event": event, "item_id": item_id, "reason": str(error)}
             log.log(level, "what was streamed is not what was stored", extra=details)
             return {}
+
+
+def _part(heard: Sum) -> Json:
+    if "image_file" in heard:
+        return {"type": "image_file", "image_file": {"file_id": text(heard["image_file"], "file_id")}}
+    return {"type": "text", "text": {"value": text(heard.get("text", {}), "value"), "annotations": []}}
 
 
 def _delta(event: str, item_id: str, delta: Json) -> list[Named]:

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from services.tool_code.settings import Settings
+from shared.process import DRAIN_S
 from tests.contract.deployed.manifests import (
     K8S,
     SERVICES,
+    Manifest,
     check,
     check_scaling,
     deployments,
@@ -63,13 +65,24 @@ def test_production_scales_by_what_the_code_consumes() -> None:
 
 def test_a_code_worker_that_is_scaled_in_may_finish_its_call() -> None:
     pod = deployments(kustomized("base"))["tool-code"]["spec"]["template"]["spec"]
-    drain_s = next(
+    longest_s = Settings.model_fields["call_timeout_s"].default
+    assert longest_s < drain_s(pod) < pod["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("service", ["gateway", "run-orchestrator"])
+def test_what_is_open_may_end_before_a_process_is_killed(service: str) -> None:
+    pod = deployments(kustomized("base"))[service]["spec"]["template"]["spec"]
+    pause_s = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert 0 < drain_s(pod) + pause_s + DRAIN_S < pod["terminationGracePeriodSeconds"]
+
+
+def drain_s(pod: Manifest) -> float:
+    (value,) = (
         float(variable["value"])
         for variable in pod["containers"][0]["env"]
         if variable["name"] == "THREADMILL_DRAIN_S"
     )
-    longest_s = Settings.model_fields["call_timeout_s"].default
-    assert longest_s < drain_s < pod["terminationGracePeriodSeconds"]
+    return value
 
 
 def test_gvisor_changes_the_runtime_of_the_code_workers_alone(tmp_path: Path) -> None:
