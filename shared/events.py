@@ -6,15 +6,28 @@ what they do not know. Any other change needs a new topic or type, published bes
 one for a while.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from shared.runs.model import Published, Slot
 
 
 class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _or_later(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return known(value)
+    except ValidationError:
+        if isinstance(value, str):
+            return value
+        raise
+
+
+# Of words that only say why to look: one that a later version added is a reason to look, too.
+OR_LATER = WrapValidator(_or_later)
 
 
 class RunCommand(Message):
@@ -25,7 +38,7 @@ class RunCommand(Message):
 
     run_id: str
     thread_id: str
-    reason: Literal["created", "outputs_submitted", "cancel_requested", "handed_over"]
+    reason: Annotated[Literal["created", "outputs_submitted", "cancel_requested", "handed_over"], OR_LATER]
     published: Published = Published()
 
 
@@ -86,7 +99,7 @@ class FileCommand(Message):
     project_id: str
     vector_store_id: str
     file_id: str = ""
-    reason: Literal["added", "removed", "dropped"]
+    reason: Annotated[Literal["added", "removed", "dropped"], OR_LATER]
 
 
 class ToolResult(Message):

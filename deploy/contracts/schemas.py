@@ -1,9 +1,11 @@
-"""JSON Schemas (2020-12) of the messages on Kafka, and of the headers of the public feed."""
+"""JSON Schemas (2020-12) of the messages on Kafka, of the headers of the public feed, and of stored runs."""
 
 from typing import get_args
 
+from pydantic import BaseModel
+
 from shared import events, feed
-from shared.runs.model import Json, Status, StepStatus
+from shared.runs.model import Json, Run, Status, StepStatus
 
 BASE = feed.SCHEMA.rpartition("/")[0]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,6 +20,8 @@ MODELS: dict[str, type[events.Message]] = {
     "control.v1": events.Control,
     "thread-event.v1": events.ThreadEvent,
 }
+# Not for others: what is stored, which replicas of two versions read and write side by side.
+DOCUMENTS = {"run-document.v1": Run}
 HEADERS = "thread-event-headers.v1"
 OPTIONAL = {"ce_sequence", "traceparent", "ce_traceparent"}
 
@@ -31,7 +35,8 @@ FEED_TYPES = (
 
 def schemas() -> dict[str, Json]:
     """Return every schema by its name, which carries the version of the contract."""
-    made = {name: model.model_json_schema() for name, model in MODELS.items()} | {HEADERS: headers()}
+    models: dict[str, type[BaseModel]] = {**MODELS, **DOCUMENTS}
+    made = {name: model.model_json_schema() for name, model in models.items()} | {HEADERS: headers()}
     return {name: {"$schema": DIALECT, "$id": f"{BASE}/{name}.json", **made[name]} for name in sorted(made)}
 
 

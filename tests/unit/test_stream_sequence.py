@@ -135,22 +135,6 @@ def test_drops_the_deltas_of_an_owner_that_was_fenced() -> None:
     assert feed(sequence, *stale) == []
 
 
-@pytest.mark.parametrize("heard", [0, 1, 2])
-def test_a_withdrawn_draft_ends_with_what_was_heard_of_it(heard: int) -> None:
-    """It was never stored, but SDKs take its last part out of the closing message."""
-    history = taken_over()
-    drafted = [frame for frame in history.frames if frame.n and frame.epoch == 1]
-    lost = drafted[heard:]
-    pairs = feed(Sequence("run_1", after=0), *(frame for frame in history.frames if frame not in lost))
-    [closed] = [data for name, data in pairs if name == "thread.message.incomplete"]
-    told_of_it = [data for name, data in pairs if name.endswith("delta") and data["id"] == closed["id"]]
-    assert len(told_of_it) == heard
-    text = "".join(data["delta"]["content"][0]["text"]["value"] for data in told_of_it)
-    assert closed["content"] == (
-        [{"type": "text", "text": {"value": text, "annotations": []}}] if heard else []
-    )
-
-
 def test_sends_what_a_lost_delta_held_with_the_end_of_its_message() -> None:
     history = plain()
     deltas = [frame for frame in history.frames if frame.n]
