@@ -47,6 +47,9 @@ CALL = _reply(_CALL, finish="tool_calls")
 
 
 class Exchange(asyncio.Protocol):
+    def __init__(self, delay_s: float) -> None:
+        self.delay_s = delay_s
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._received = b""
@@ -61,15 +64,22 @@ class Exchange(asyncio.Protocol):
             request = json.loads(self._received[end + 4 : whole])
             self._received = self._received[whole:]
             calls = "tools" in request and request["messages"][-1]["role"] != "tool"
-            self._transport.write(CALL if calls else TEXT)
+            reply = CALL if calls else TEXT
+            if self.delay_s:
+                asyncio.get_running_loop().call_later(self.delay_s, self._transport.write, reply)
+            else:
+                self._transport.write(reply)
 
 
-async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Exchange, "127.0.0.1", port, backlog=512)
+async def serve(port: int, delay_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Exchange(delay_s), "127.0.0.1", port, backlog=512)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    uvloop.run(serve(parser.parse_args().port))
+    parser.add_argument("--delay-s", type=float, default=0.0, help="how long it thinks")
+    given = parser.parse_args()
+    uvloop.run(serve(given.port, given.delay_s))
