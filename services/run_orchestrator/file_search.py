@@ -7,6 +7,7 @@ from typing import Any
 from services.run_orchestrator.replies import FaultyReply, storable
 from shared.events import SearchRequested
 from shared.runs.model import Json, Ranking, Run, ToolCall
+from shared.runs.rules import answers_by
 
 FILE_SEARCH = "file_search"
 MOST_QUERIES = 5
@@ -110,7 +111,7 @@ def search_requested(run: Run, call: ToolCall, token: str) -> SearchRequested:
         run_id=run.id,
         thread_id=run.thread_id,
         token=token,
-        deadline=float(run.expires_at),
+        deadline=answers_by(run),
         queries=tuple(json.loads(call.input)),
         vector_store_ids=vector_stores(run),
         max_num_results=tool.get("max_num_results") or (5 if _is_small(model) else 20),

@@ -13,7 +13,7 @@ from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs.facts import Settled
 from shared.runs.model import Run, ToolCall
-from shared.runs.rules import advance
+from shared.runs.rules import advance, answers_by
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from shared.topics import TOOL_REQUESTS_CODE, TOOL_REQUESTS_RETRIEVAL, Topic
@@ -65,7 +65,7 @@ class FollowUp:
             project_id=run.project_id,
             code=call.input,
             token=token,
-            deadline=float(run.expires_at),
+            deadline=answers_by(run),
             files=code_file_ids(run),
             step_id=run.step.id if run.step else "",
             index=index,

@@ -106,9 +106,13 @@ class Sweeper:
         if run.phase == "tools" and now >= run.wake_at:
             run, _ = await self._runs.change(run, lambda r: advance(r, f.Rung(now)))
             failpoint("orchestrator.rung")
-            log.warning("asking for a tool call again", extra={"rings": run.rings})
             await self._announce(run)
-            await self._follow_up.request_tools(run)
+            if run.phase == "tools":
+                log.warning("asking for a tool call again", extra={"rings": run.rings})
+                await self._follow_up.request_tools(run)
+            elif run.phase == "runnable":
+                log.error("a tool did not answer; the run goes on without")
+                await self._handlers.advance_run(run)
         elif run.phase == "user":
             await self._announce(run)
         elif run.phase == "ending" or (run.phase in ("runnable", "llm") and not self._turns.full):

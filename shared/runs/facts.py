@@ -110,7 +110,7 @@ class OutputsSubmitted:
 
 @dataclass(frozen=True)
 class Rung:
-    """The open tool requests were sent once more."""
+    """The open tool requests are sent once more; after many times they are given up."""
 
     now: float
 

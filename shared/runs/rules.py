@@ -26,7 +26,9 @@ CANCEL_S = 10.0  # an owner that has not let go by then is fenced
 ANNOUNCE_S = 3.0  # whoever changes a run announces it at once; a sweeper does what was left
 RING_FIRST_S = 5.0
 RING_MOST_S = 60.0
+MAX_RINGS = 7  # in 315 s since the last answer: then the calls that are open are given up
 SORRY = "Sorry, something went wrong."
+UNANSWERED = "The tool did not answer in time. It may have done its work, or some of it, or nothing."
 
 
 def created(run: Run, now: float) -> Run:
@@ -40,6 +42,16 @@ def advance(run: Run, fact: f.Fact) -> Run:
     if run.ended or getattr(fact, "epoch", run.epoch) != run.epoch:
         return run
     return RULES[type(fact)](run, fact)
+
+
+def answers_by(run: Run) -> float:
+    """Until when the open tool calls are waited for (Unix seconds), unless one of them is answered."""
+    pauses = sum(_ring_pause_s(ring) for ring in range(run.rings + 1, MAX_RINGS + 1))
+    return min(run.wake_at + pauses, float(run.expires_at))
+
+
+def _ring_pause_s(ring: int) -> float:
+    return min(RING_FIRST_S * 2.0**ring, RING_MOST_S)
 
 
 def _claimed(run: Run, fact: f.Claimed) -> Run:
@@ -129,7 +141,7 @@ def _tool_answered(run: Run, fact: f.ToolAnswered) -> Run:
     assert run.step is not None, "an awaited call has a step"
     answer = {"output": fact.output, "outputs": fact.outputs, "files": fact.files, "results": fact.results}
     calls = tuple(call.evolve(**answer) if call.id == fact.call_id else call for call in run.step.calls)
-    return _await_calls(change_step(run, calls=calls), fact.now)
+    return _await_calls(change_step(run, calls=calls).evolve(rings=0), fact.now)
 
 
 def _outputs_submitted(run: Run, fact: f.OutputsSubmitted) -> Run:
@@ -145,8 +157,20 @@ def _outputs_submitted(run: Run, fact: f.OutputsSubmitted) -> Run:
 def _rung(run: Run, fact: f.Rung) -> Run:
     if run.phase != "tools":
         return run
-    wait_s = min(RING_FIRST_S * 2 ** (run.rings + 1), RING_MOST_S)
+    if run.rings >= MAX_RINGS:
+        return _unanswered(run, fact.now)
+    wait_s = _ring_pause_s(run.rings + 1)
     return run.evolve(rings=run.rings + 1, wake_at=min(fact.now + wait_s, run.expires_at))
+
+
+def _unanswered(run: Run, now: float) -> Run:
+    """Tell the model that its calls were lost; it may make them again."""
+    assert run.step is not None, "an awaited call has a step"
+    open_calls = {call.id for call in run.awaited if call.type != "function"}
+    calls = tuple(
+        call.evolve(output=UNANSWERED) if call.id in open_calls else call for call in run.step.calls
+    )
+    return _await_calls(change_step(run, calls=calls), now)
 
 
 def _cancel_requested(run: Run, fact: f.CancelRequested) -> Run:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+from shared.runs.rules import UNANSWERED
 from tests.chaos.history import History, Json, ModelCall, calls_of
 
 Broken = Iterator[tuple[str, str]]
@@ -27,7 +28,11 @@ def each_call_has_one_output(history: History) -> Broken:
     kept = {each["_id"]: each["result"]["output"] for each in history.executions if each["done"]}
     for run in history.runs:
         for call in calls_of(run):
-            if call["type"] != "function" and call["output"] not in (None, kept.get(call["id"])):
+            if call["type"] != "function" and call["output"] not in (
+                None,
+                UNANSWERED,
+                kept.get(call["id"]),
+            ):
                 yield f"{call['id']} has an output that its worker did not keep", run["_id"]
 
 

@@ -6,7 +6,16 @@ import pytest
 
 from shared.runs import facts as f
 from shared.runs.model import Run, Usage
-from shared.runs.rules import CANCEL_S, MAX_TAKE_OVERS, RING_FIRST_S, RING_MOST_S, advance
+from shared.runs.rules import (
+    CANCEL_S,
+    MAX_RINGS,
+    MAX_TAKE_OVERS,
+    RING_FIRST_S,
+    RING_MOST_S,
+    UNANSWERED,
+    advance,
+    answers_by,
+)
 from tests.unit.run_samples import (
     ANSWERED,
     CALLING,
@@ -143,6 +152,29 @@ def test_requests_are_repeated_at_growing_pauses_up_to_a_bound() -> None:
         pauses.append(run.wake_at - NOW)
     assert pauses == [RING_FIRST_S, 10.0, 20.0, 40.0, RING_MOST_S, RING_MOST_S, RING_MOST_S]
     assert after(run, f.ToolAnswered("c1", "2", NOW), CLAIMED).rings == 0
+
+
+def test_calls_that_nobody_answers_are_given_up_and_the_model_is_told() -> None:
+    rung = [f.Rung(NOW)] * MAX_RINGS
+    run = after(LAST_TOOL, *rung)
+    assert run.phase == "tools"
+    assert answers_by(run) == run.wake_at
+    run = after(run, f.Rung(run.wake_at))
+    assert (run.phase, run.step) == ("runnable", None)
+    assert [call.output for call in run.steps[-1].calls][-1] == UNANSWERED
+    assert advance(run, f.ToolAnswered("c1", "too late", NOW)) is run
+
+
+def test_the_client_is_still_asked_when_the_hosted_calls_are_given_up() -> None:
+    run = after(MIXED, *[f.Rung(NOW)] * (MAX_RINGS + 1))
+    assert (run.status, run.phase) == ("requires_action", "user")
+    assert [call.id for call in run.awaited] == ["f1"]
+
+
+def test_each_answer_gives_those_that_are_open_their_whole_time() -> None:
+    run = after(TOOLS, f.Rung(NOW), f.Rung(NOW))
+    assert after(run, f.ToolAnswered("c1", "2", NOW)).rings == 0
+    assert answers_by(TOOLS) == min(NOW + 315, EXPIRES_AT)
 
 
 def test_an_answer_among_several_does_not_put_off_the_next_ring() -> None:
