@@ -94,12 +94,25 @@ class Announcer:
         if reason == "cancel_requested":
             await publisher.control(Control(run_id=run.id, thread_id=run.thread_id))
             failpoint("gateway.control_sent")
+            if not await self._show_messages(run):
+                return
         run = await publisher.announce(run)
         failpoint("gateway.run_announced")
         await publisher.command(
             RunCommand(run_id=run.id, thread_id=run.thread_id, reason=reason, published=run.published)
         )
         failpoint("gateway.command_sent")
+
+    async def _show_messages(self, run: Run) -> bool:
+        """Write what its owner may not have come to write: no message is told of before it can be read."""
+        try:
+            for step in run.steps:
+                if step.message_id:
+                    await self._messages.write_step(run, step)
+        except PyMongoError as error:
+            log.warning("a cancelled run is told of later", extra={"reason": repr(error)})
+            return False
+        return True
 
     async def _tell_watched(self, watch: Control) -> None:
         await self._publisher.control(watch)
