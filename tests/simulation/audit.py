@@ -35,7 +35,7 @@ INVARIANTS = {
     4: "one active run per thread, which holds the lock",
     5: "the thread shows the messages of the run's steps, each once",
     6: "a message can be read before its end, or its run's, is told",
-    7: "an interrupted step leaves no completed message",
+    7: "an interrupted step leaves no completed message; a lost owner's turn does not count",
     8: "the events of a run are numbered without a gap, and stay",
     9: "the feed of the broker that is there has all events, in order",
     10: "the feed tells of nothing that is not stored",
@@ -139,6 +139,11 @@ class Audit:
         if after["epoch"] < before["epoch"]:
             self.violate(15, f"the epoch of {after['_id']} fell")
         held = before["phase"] == "llm" and after["epoch"] == before["epoch"]
+        taken_over = before["phase"] == after["phase"] == "llm" and after["epoch"] > before["epoch"]
+        if taken_over and any(
+            step["turn"] == before["turn"] and not step["superseded"] for step in after["steps"]
+        ):
+            self.violate(7, f"{after['_id']} was taken over, and what its lost owner wrote stands")
         if held and before["owner"] != writer and before["steps"] != after["steps"]:
             self.violate(15, f"{writer} wrote to {after['_id']}, which {before['owner']} owns")
 

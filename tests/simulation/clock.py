@@ -1,13 +1,17 @@
 """An event loop whose time is made up: it jumps to the next timer, so that an hour takes no time."""
 
 import asyncio
+import heapq
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from contextvars import Context, copy_context
+from typing import Any, TypeVarTuple
 from unittest.mock import patch
 
+Ts = TypeVarTuple("Ts")
 BEGIN = 1_800_000_000.0  # Unix seconds
 
 
@@ -15,30 +19,86 @@ class NothingLeft(Exception):
     """No timer is set and nothing is ready: whatever is awaited will never come."""
 
 
+class _Due:
+    """Something to call: all of a handle that tasks, timeouts and ``sleep`` use."""
+
+    __slots__ = ("_args", "_call", "_context", "_when")
+
+    def __init__(
+        self, call: Callable[..., object], args: tuple[object, ...], context: Context | None, when: float
+    ) -> None:
+        self._call: Callable[..., object] | None = call
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._when = when
+
+    def cancel(self) -> None:
+        self._call, self._args = None, ()
+
+    def cancelled(self) -> bool:
+        return self._call is None
+
+    def when(self) -> float:
+        return self._when
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Single-threaded, without files or sockets. The same program runs the same way each time."""
+    """Single-threaded, without files or sockets. The same program runs the same way each time.
+
+    Half of a schedule is spent here, so it has its own queue: the base class's looks for sockets and
+    threads between all calls.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._now_s = 0.0
-        self._selector = self
+        self._set = 0  # timers ever, so that those of one time keep their order
+        self._due: deque[_Due] = deque()
+        self._later: list[tuple[float, int, _Due]] = []
         self.set_debug(False)
 
     def time(self) -> float:
         return self._now_s
 
-    def select(self, timeout_s: float | None) -> Sequence[NoReturn]:
-        """What the base class takes for waiting on sockets."""
-        if timeout_s is None:
-            raise NothingLeft
-        self._now_s += timeout_s
-        return ()
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Any:
+        due = _Due(callback, args, context, self._now_s)
+        self._due.append(due)
+        return due
 
-    def _process_events(self, events: Sequence[NoReturn]) -> None:
-        pass
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Any:
+        due = _Due(callback, args, context, when)
+        self._set += 1
+        heapq.heappush(self._later, (when, self._set, due))
+        return due
 
-    def _write_to_self(self) -> None:
-        pass
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Any:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        """What the base class does again and again: all that is due now, and what is due next."""
+        due, later = self._due, self._later
+        while later and later[0][2]._call is None:
+            heapq.heappop(later)
+        if not due:
+            if not later:
+                raise NothingLeft
+            self._now_s = max(self._now_s, later[0][0])
+        while later and later[0][0] <= self._now_s:
+            due.append(heapq.heappop(later)[2])
+        for _ in range(len(due)):
+            each = due.popleft()
+            if (call := each._call) is None:
+                continue
+            try:
+                each._context.run(call, *each._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": f"exception in {call!r}", "exception": error})
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import patch
 
 from services.run_orchestrator.follow_up import FollowUp
@@ -86,6 +87,27 @@ def claimed_though_held(run: Run, fact: f.Claimed) -> Run:
     return after.evolve(epoch=max(run.epoch, 1)) if after is not run else run
 
 
+def draft_kept(run: Run, fact: f.Claimed) -> Run:
+    """Whoever takes a run over goes on behind what the lost owner wrote of its turn."""
+    with patch.object(rules, "supersede_turn", lambda run, now: run):
+        return rules._claimed(run, fact)
+
+
+def second_result_wins(run: Run, fact: f.ToolAnswered) -> Run:
+    if run.phase == "tools" and run.step and fact.call_id not in {call.id for call in run.awaited}:
+        calls = tuple(
+            call.evolve(output=fact.output) if call.id == fact.call_id else call for call in run.step.calls
+        )
+        return run.evolve(steps=(*run.steps[:-1], run.step.evolve(calls=calls)))
+    return rules._tool_answered(run, fact)
+
+
+def cancelling_completes(run: Run, fact: f.Answered) -> Run:
+    """The answer is there already, so why not?"""
+    after = rules._answered(run.evolve(status="in_progress"), fact)
+    return after.evolve(status=run.status)
+
+
 async def save_without_version(self: RunStore, before: Run, after: Run) -> Run:
     after = after.evolve(version=before.version + 1)
     await self._runs.update_one({"_id": before.id}, real_update(before, after))
@@ -112,8 +134,8 @@ async def end_without_messages(self: FollowUp, run: Run) -> None:
 
 
 async def save_without_messages(self: Ledger, fact: f.Fact) -> Run:
-    with patch.object(MessageStore, "write_step", _nothing):
-        return await real_save(self, fact)
+    self._messages = cast(MessageStore, SimpleNamespace(write_step=_nothing))
+    return await real_save(self, fact)
 
 
 async def message_after_the_end(self: FollowUp, run: Run) -> Run:
@@ -223,6 +245,19 @@ MUTANTS = (
         lambda: [(Handlers, "_signed", unsigned)],
         frozenset({14}),
         ("record forged",),
+    ),
+    Mutant("a lost draft is kept", lambda: rule(f.Claimed, draft_kept), frozenset({7}), ("kill", "stop")),
+    Mutant(
+        "the second result wins",
+        lambda: rule(f.ToolAnswered, second_result_wins),
+        frozenset({12}),
+        ("record doubled",),
+    ),
+    Mutant(
+        "cancelling completes",
+        lambda: rule(f.Answered, cancelling_completes),
+        frozenset({17}),
+        ("record lost",),
     ),
     Mutant("nobody sweeps", lambda: [(Sweeper, "sweep", sweeps_nothing)], frozenset({2, 26})),
 )

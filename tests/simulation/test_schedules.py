@@ -9,8 +9,8 @@ import pytest
 
 from tests.simulation.explore import explore
 
-PORTION = 50
-PORTIONS = 2
+PORTION = 100
+PORTIONS = 10
 
 
 @pytest.mark.parametrize("portion", range(PORTIONS))

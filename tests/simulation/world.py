@@ -23,6 +23,7 @@ AnyService: TypeAlias = Gateway | Replica | Worker
 KINDS = ("gateway", "orchestrator-1", "orchestrator-2", "worker-1", "worker-2")
 LATENCIES_S = (0.0, 0.001, 0.001, 0.002, 0.005, 0.02)
 QUIET_WITHIN_S = 1500.0  # longer than any run lives, and any tool call is repeated
+SEEN_WITHIN_S = 10.0  # until somebody has noticed that the broker is another one, and tells it everything
 AFTERMATH_S = 6.0  # chaos goes on when the client has what it wants: events may not be told yet
 
 
@@ -91,8 +92,9 @@ class World:
 
     async def _until_quiet(self, talking: "asyncio.Task[None]") -> None:
         end = self.loop.time() + QUIET_WITHIN_S
+        quiet_since = self.quiet_since + (SEEN_WITHIN_S if self.broker.wipes else 0.0)
         while self.loop.time() < end:
-            if talking.done() and self.loop.time() + BEGIN >= self.quiet_since and not self.audit.restless():
+            if talking.done() and self.now() >= quiet_since and not self.audit.restless():
                 break
             await asyncio.sleep(1.0)
         if talking.done():
