@@ -24,12 +24,14 @@ def beside_python(name: str) -> str:
 
 
 @contextmanager
-def listening(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def listening(
+    command: Sequence[str], port: int, log: Path, *, within_s: float = READY_S
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``command`` until the end of the block; ready once ``port`` accepts connections."""
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ})
     try:
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + within_s
         while not _accepts(port):
             assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, f"{command[0]} does not listen:\n{log.read_text()[-2000:]}"

@@ -7,10 +7,11 @@ generation that is shown.
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from services.tool_retrieval.chunking import Span, Window
 from services.tool_retrieval.claims import FileClaims
 from services.tool_retrieval.embedding.choose import Embedding
 from services.tool_retrieval.embedding.embedder import EmbedderError, Vectors
@@ -167,20 +168,16 @@ class Searches:
 
     async def _results(self, found: list[Found], request: SearchRequested) -> list[Json]:
         """Return chunks that do not overlap, as many as asked for, and as fit into the tokens."""
-        taken: dict[str, list[tuple[int, int]]] = {}
+        taken: dict[str, list[Span]] = {}
         results: list[Json] = []
         left = request.token_budget
         for each in found:
             if len(results) >= request.max_num_results:
                 break
             others = taken.setdefault(each.hit.file_id, [])
-            window = each.hit.window
-            if any(start <= window.start and window.end <= end for start, end in others):
+            if (span := free_chunk(each.hit.window, others)) is None:
                 continue
-            free = [span for span in window.chunks if not any(_overlap(span, other) for other in others)]
-            if not free:
-                continue
-            result = await self._result(each, free[0])
+            result = await self._result(each, span)
             if result is None:
                 continue
             if left is not None:
@@ -188,7 +185,7 @@ class Searches:
                 if tokens > left:
                     break
                 left -= tokens
-            others.append(free[0])
+            others.append(span)
             results.append(result)
         return results
 
@@ -213,5 +210,12 @@ class Searches:
         }
 
 
-def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def free_chunk(window: Window, taken: Sequence[Span]) -> Span | None:
+    """Return the chunk to show of ``window``; None if ``taken`` show it, or overlap all of its chunks."""
+    if any(start <= window.start and window.end <= end for start, end in taken):
+        return None
+    return next((span for span in window.chunks if not any(_overlap(span, each) for each in taken)), None)
+
+
+def _overlap(one: Span, other: Span) -> bool:
     return one[0] < other[1] and other[0] < one[1]

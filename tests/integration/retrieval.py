@@ -136,7 +136,7 @@ class Client:
         request = SearchRequested(
             call_id=call,
             project_id=self.project,
-            deadline=time.time() + 90,
+            deadline=time.time() + more.pop("within_s", 90),
             queries=queries,
             vector_store_ids=tuple(stores),
             **more,

@@ -116,10 +116,14 @@ async def test_a_long_line_is_read() -> None:
     assert len((await parse("long.txt", line)).text) == len(line)
 
 
+async def test_a_line_of_100_mb_is_refused() -> None:
+    assert await refused("long.txt", b"word" * (25 << 20)) == "invalid_file"
+
+
 async def test_many_pages_are_read() -> None:
-    found = await parse("long.pdf", pdf([f"Page {number}" for number in range(2000)]))
+    found = await parse("long.pdf", pdf([f"Page {number}" for number in range(10_000)]))
     assert found.pages is not None
-    assert len(found.pages) == 2000
+    assert len(found.pages) == 10_000
 
 
 def test_a_parser_opens_no_socket() -> None:

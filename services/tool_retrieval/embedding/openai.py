@@ -1,9 +1,9 @@
 """Vectors of any server that speaks OpenAI's ``/v1/embeddings``."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import httpx2 as httpx
 import numpy as np
@@ -57,7 +57,7 @@ class OpenAIEmbedder:
                     del body["dimensions"]  # a model that has one size only
                     pause_s, problem = 0.0, response.text[:300]
                 elif response.status_code == 200:
-                    return self._read(response.json(), len(texts))
+                    return self._read(response.content, len(texts))
                 else:
                     problem = f"{response.status_code} {response.text[:300]}"
                     if response.status_code < 500 and response.status_code not in (408, 409, 429):
@@ -68,9 +68,9 @@ class OpenAIEmbedder:
                 await asyncio.sleep(pause_s)
         raise EmbedderError(f"the embedder does not answer: {problem}")
 
-    def _read(self, answer: Any, wanted: int) -> Vectors:
+    def _read(self, answer: bytes, wanted: int) -> Vectors:
         try:
-            ordered = sorted(answer["data"], key=lambda each: each["index"])
+            ordered = sorted(json.loads(answer)["data"], key=lambda each: each["index"])
             vectors = np.array([each["embedding"] for each in ordered], np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise EmbedderError(f"the embedder's answer cannot be read: {error!r}") from error

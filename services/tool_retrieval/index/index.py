@@ -41,7 +41,7 @@ class Hit:
 
 
 class Index(Protocol):
-    """Every method is safe to repeat, and to call for a table that is not there.
+    """Every method but ``put`` is safe to repeat, and all to call for a table that is not there.
 
     Raises, from every method:
         IndexAway: the engine is away, or others were faster too often.
@@ -60,7 +60,7 @@ class Index(Protocol):
         texts: Sequence[str],
         vectors: Vectors | None,
     ) -> None:
-        """Add a generation of a file: all of its windows become visible at once. Others stay."""
+        """Add a generation of a file, once: all of its windows become visible together. Others stay."""
         ...
 
     async def delete(self, table: Table, file_id: str, *, below: int) -> None:

@@ -7,21 +7,19 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import numpy as np
-
 from services.tool_retrieval.chunking import Window
 from services.tool_retrieval.embedding.embedder import Vectors
 from services.tool_retrieval.index.index import Hit, IndexAway, Table
+from services.tool_retrieval.index.rows import COLUMNS, hits_of, rows_of, schema_of
 from shared.backoff import backoff_s
 
 log = logging.getLogger(__name__)
 
 TRIES = 10  # of a commit, while others commit
+READ_TRIES = 3  # of a query that misses something which was there
 MOST_OPEN = 256  # tables
 KEEP_VERSIONS = timedelta(minutes=10)  # for who reads them
 VECTOR_INDEX_FROM = 50_000  # windows; below, all vectors are compared
-PLACES = ("start", "end", "home_start", "home_end", "other_start", "other_end")
-COLUMNS = ["file_id", "gen", "heading", *PLACES]
 T = TypeVar("T")
 
 
@@ -49,9 +47,17 @@ class LanceIndex:
         texts: Sequence[str],
         vectors: Vectors | None,
     ) -> None:
-        rows = await asyncio.to_thread(_rows, table, file_id, gen, windows, texts, vectors)
+        rows = await asyncio.to_thread(rows_of, table, file_id, gen, windows, texts, vectors)
+
+        tried = False
 
         async def write(opened: Any) -> None:
+            # Adding costs a third of merging. After an error it may have been done all the same.
+            nonlocal tried
+            if not tried:
+                tried = True
+                await opened.add(rows)
+                return
             merge = opened.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
             await merge.execute(rows)
 
@@ -84,38 +90,28 @@ class LanceIndex:
         limit: int,
         file_ids: Collection[str] | None = None,
     ) -> list[Hit]:
-        opened = await self._table(table, make=False)
-        if opened is None or (file_ids is not None and not file_ids):
+        if file_ids is not None and not file_ids:
             return []
         only = None if file_ids is None else f"file_id IN ({', '.join(map(_quoted, sorted(file_ids)))})"
         if not table.dim:
             vector = None
         columns = ["id", *COLUMNS, *(["vector"] if vector is not None else [])]
-        legs = [opened.query().nearest_to_text(query, columns=["text"]).select([*columns, "_score"])]
-        if vector is not None:
-            nearest = opened.query().nearest_to(vector).column("vector").distance_type("cosine")
-            legs.append(nearest.select([*columns, "_distance"]))
-        if only is not None:
-            legs = [leg.where(only) for leg in legs]
-        try:
-            found = await asyncio.gather(*(leg.limit(limit).to_arrow() for leg in legs))
-        except (RuntimeError, OSError, ValueError) as error:
-            self._tables.pop(table.name, None)
-            if _is_gone(error):
-                return []
-            raise IndexAway(f"the index does not answer: {error}") from error
-        return _hits(found, vector)
+
+        async def ask(opened: Any) -> list[Any]:
+            legs = [opened.query().nearest_to_text(query, columns=["text"]).select([*columns, "_score"])]
+            if vector is not None:
+                nearest = opened.query().nearest_to(vector).column("vector").distance_type("cosine")
+                legs.append(nearest.select([*columns, "_distance"]))
+            if only is not None:
+                legs = [leg.where(only) for leg in legs]
+            return await asyncio.gather(*(leg.limit(limit).to_arrow() for leg in legs))
+
+        return hits_of(await self._read(table, ask) or [], vector)
 
     async def generations(self, table: Table) -> set[tuple[str, int]]:
-        opened = await self._table(table, make=False)
-        if opened is None:
+        found = await self._read(table, lambda opened: opened.query().select(["file_id", "gen"]).to_arrow())
+        if found is None:
             return set()
-        try:
-            found = await opened.query().select(["file_id", "gen"]).to_arrow()
-        except (RuntimeError, OSError, ValueError) as error:
-            if _is_gone(error):
-                return set()
-            raise IndexAway(f"the index does not answer: {error}") from error
         pairs = found.group_by(["file_id", "gen"]).aggregate([])
         return set(zip(pairs["file_id"].to_pylist(), pairs["gen"].to_pylist(), strict=True))
 
@@ -159,12 +155,25 @@ class LanceIndex:
                 return
             except (RuntimeError, OSError, ValueError) as error:
                 self._tables.pop(table.name, None)
-                if _is_gone(error) and not make:
-                    return
                 if attempt == TRIES:
                     raise IndexAway(f"the index could not be changed: {error}") from error
                 log.info("changing the index again", extra={"reason": str(error)[:300], "attempt": attempt})
                 await asyncio.sleep(backoff_s(attempt, first_s=0.05, most_s=2.0))
+
+    async def _read(self, table: Table, ask: Callable[[Any], Awaitable[T]]) -> T | None:
+        """Return what ``ask`` finds; None if there is no such table. A part that others tidied away is
+        no sign of that: then the table is opened anew."""
+        for attempt in range(1, READ_TRIES + 1):
+            opened = await self._table(table, make=False)
+            if opened is None:
+                return None
+            try:
+                return await ask(opened)
+            except (RuntimeError, OSError, ValueError) as error:
+                self._tables.pop(table.name, None)
+                if attempt == READ_TRIES or not _is_gone(error):
+                    raise IndexAway(f"the index does not answer: {error}") from error
+        raise AssertionError("unreachable")
 
     async def _table(self, table: Table, *, make: bool) -> Any:
         if (opened := self._tables.get(table.name)) is not None:
@@ -181,7 +190,7 @@ class LanceIndex:
                     raise IndexAway(f"the index does not answer: {error}") from error
                 if not make:
                     return None
-                opened = await db.create_table(table.name, schema=_schema(table), exist_ok=True)
+                opened = await db.create_table(table.name, schema=schema_of(table), exist_ok=True)
             if make:
                 await _prepare(opened)
             self._tables[table.name] = opened
@@ -211,76 +220,6 @@ async def _index_vectors(opened: Any) -> None:
 
     if not any(index.columns == ["vector"] for index in await opened.list_indices()):
         await opened.create_index("vector", config=HnswSq(distance_type="cosine"), replace=False)
-
-
-def _schema(table: Table) -> Any:
-    import pyarrow as pa
-
-    text, place = pa.string(), pa.int64()
-    fields = [pa.field("id", text, nullable=False), pa.field("file_id", text), pa.field("gen", place)]
-    fields += [pa.field(name, place) for name in PLACES]
-    fields += [pa.field("heading", text), pa.field("text", text)]
-    if table.dim:
-        fields.append(pa.field("vector", pa.list_(pa.float32(), table.dim)))
-    return pa.schema(fields)
-
-
-def _rows(
-    table: Table,
-    file_id: str,
-    gen: int,
-    windows: Sequence[Window],
-    texts: Sequence[str],
-    vectors: Vectors | None,
-) -> Any:
-    import pyarrow as pa
-
-    places = np.array([_places(window) for window in windows], np.int64).reshape(len(windows), len(PLACES))
-    columns: dict[str, Any] = {
-        "id": [f"{file_id}:{gen}:{number}" for number in range(len(windows))],
-        "file_id": [file_id] * len(windows),
-        "gen": [gen] * len(windows),
-        **{name: places[:, number] for number, name in enumerate(PLACES)},
-        "heading": [window.heading for window in windows],
-        "text": list(texts),
-    }
-    if table.dim:
-        assert vectors is not None
-        flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
-        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, table.dim)
-    return pa.table(columns, schema=_schema(table))
-
-
-def _places(window: Window) -> list[int]:
-    home, other = window.chunks[0], window.chunks[-1]
-    return [window.start, window.end, *home, *other]
-
-
-def _hits(legs: Sequence[Any], vector: Vectors | None) -> list[Hit]:
-    found: dict[str, Hit] = {}
-    for leg in legs:
-        rows = leg.to_pydict() if vector is None else leg.drop_columns(["vector"]).to_pydict()
-        if vector is None:
-            cosines: Sequence[float | None] = [None] * leg.num_rows
-        else:
-            stored = leg["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            cosines = (stored.reshape(leg.num_rows, len(vector)) @ vector).tolist()
-        scores = rows.get("_score") or [0.0] * leg.num_rows
-        for number, name in enumerate(rows["id"]):
-            if name in found:
-                continue
-            home = (rows["home_start"][number], rows["home_end"][number])
-            other = (rows["other_start"][number], rows["other_end"][number])
-            window = Window(
-                rows["start"][number],
-                rows["end"][number],
-                (home,) if other == home else (home, other),
-                rows["heading"][number],
-            )
-            found[name] = Hit(
-                rows["file_id"][number], rows["gen"][number], window, cosines[number], scores[number]
-            )
-    return list(found.values())
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from services.tool_retrieval.parsing.errors import ParseError
 from services.tool_retrieval.parsing.formats import HEADED, check, format_of
-from services.tool_retrieval.parsing.text import decode
+from services.tool_retrieval.parsing.text import check_length, decode
 
 CPU_S = 60
 MEMORY_BYTES = 2 << 30  # of addresses: libraries reserve more than they use
@@ -54,6 +54,7 @@ def parse(filename: str, source: Path) -> dict[str, object]:
             text, pages = documents.pdf(source)
         else:
             text = documents.office(source, filename)
+    check_length(text)  # here, so that the service never holds it
     return {"text": text, "pages": pages, "headings": kind in HEADED}
 
 

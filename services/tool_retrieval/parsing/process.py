@@ -15,7 +15,7 @@ from pathlib import Path
 import services
 from services.tool_retrieval.parsing.errors import ParseError
 from services.tool_retrieval.parsing.formats import HEADED, check, format_of
-from services.tool_retrieval.parsing.text import decode
+from services.tool_retrieval.parsing.text import check_length, decode
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,7 @@ ROOT = Path(services.__file__).parent.parent
 WALL_S = 120.0
 MOST_BYTES = 512 << 20
 SMALL_BYTES = 1 << 20  # text up to this size is not worth a process: decoding cannot be made to hang
-MOST_CHARS = 40_000_000
 TOO_LARGE = f"The file is larger than {MOST_BYTES >> 20} MB."
-TOO_LONG = "The file holds too much text."
 TOO_HARD = "The file takes too long to read, or too much memory."
 NO_TEXT = "The file holds no text."
 UNSEEN = (0, *range(0xD800, 0xE000))  # no store takes these
@@ -111,8 +109,7 @@ def _answer(target: Path) -> dict[str, object] | None:
 
 def _checked(text: object, pages: object, headings: object) -> Parsed:
     assert isinstance(text, str)
-    if len(text) > MOST_CHARS:
-        raise ParseError("invalid_file", TOO_LONG)
+    check_length(text)
     if not text.strip():
         raise ParseError("invalid_file", NO_TEXT)
     if pages is None:

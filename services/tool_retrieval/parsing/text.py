@@ -14,6 +14,7 @@ MARKS = (
 SAMPLE_BYTES = 1 << 16  # of which an unknown encoding is guessed
 BINARY = frozenset(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27}
 MOST_BINARY = 0.02
+MOST_CHARS = 40_000_000
 
 
 def decode(content: bytes) -> str:
@@ -32,6 +33,15 @@ def decode(content: bytes) -> str:
     if not _is_text(content[:SAMPLE_BYTES]):
         raise _binary()
     return text
+
+
+def check_length(text: str) -> None:
+    """
+    Raises:
+        ParseError: it is more than is taken in.
+    """
+    if len(text) > MOST_CHARS:
+        raise ParseError("invalid_file", "The file holds too much text.")
 
 
 def _strictly(content: bytes, encoding: str) -> str:
