@@ -22,6 +22,7 @@ SECRETS = (
     "THREADMILL_CALL_SECRET",
     "THREADMILL_EMBEDDING_API_KEY",
     "THREADMILL_KEY_PEPPER",
+    "THREADMILL_MILVUS_TOKEN",
     "THREADMILL_MODEL_API_KEY",
 )
 
@@ -118,6 +119,7 @@ def private_env(
     sandbox: str,
     index: str,
     embedding_api_key: str,
+    milvus_token: str,
 ) -> dict[str, str]:
     """Return what only the service ``kind`` is told."""
     models = {
@@ -132,7 +134,11 @@ def private_env(
     if kind == "tool_code":
         return {"THREADMILL_SCRATCH": str(scratch), "THREADMILL_SANDBOX": sandbox}
     if kind == "tool_retrieval":
-        return {"THREADMILL_INDEX_URL": index, "THREADMILL_EMBEDDING_API_KEY": embedding_api_key}
+        keys = {
+            "THREADMILL_EMBEDDING_API_KEY": embedding_api_key,
+            "THREADMILL_MILVUS_TOKEN": milvus_token,
+        }
+        return {"THREADMILL_INDEX_URL": index, **keys}
     return {}
 
 

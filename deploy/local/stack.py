@@ -171,6 +171,7 @@ class Stack:
             sandbox=self._options.sandbox,
             index=self._options.environ.get("THREADMILL_INDEX_URL") or str(self._folder.index),
             embedding_api_key=self._options.environ.get("THREADMILL_EMBEDDING_API_KEY", ""),
+            milvus_token=self._options.environ.get("THREADMILL_MILVUS_TOKEN", ""),
         )
         return {**self._common_env(), **own}
 

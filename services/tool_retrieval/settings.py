@@ -23,6 +23,10 @@ class Settings(FileSettings):
     embedding_dimensions: PositiveInt = 1536
     embedding_batch: PositiveInt = Field(128, le=2048)  # texts in one request
 
+    index: Literal["lancedb", "milvus"] = "lancedb"
+    milvus_url: HttpUrl = HttpUrl("http://localhost:19530")
+    milvus_token: SecretStr = SecretStr("")  # user:password, or a key
+    milvus_analyzer: str = "english"  # how it cuts text into words
     index_url: str = (
         ".threadmill/index"  # of LanceDB: a folder, or s3://bucket/folder (with the keys of s3_*)
     )

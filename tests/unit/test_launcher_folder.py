@@ -56,6 +56,7 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
             sandbox="auto",
             index="/index",
             embedding_api_key="embeds",
+            milvus_token="finds",
         )
 
     assert public(environ) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
@@ -66,4 +67,5 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
     assert told("tool_retrieval") == {
         "THREADMILL_INDEX_URL": "/index",
         "THREADMILL_EMBEDDING_API_KEY": "embeds",
+        "THREADMILL_MILVUS_TOKEN": "finds",
     }

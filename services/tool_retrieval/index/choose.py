@@ -7,6 +7,11 @@ from services.tool_retrieval.settings import Settings
 
 def index_for(settings: Settings) -> Index:
     """Return the engine; it opens itself when it is first needed."""
+    if settings.index == "milvus":
+        from services.tool_retrieval.index.milvus import MilvusIndex
+
+        token = settings.milvus_token.get_secret_value()
+        return MilvusIndex(str(settings.milvus_url), token, settings.milvus_analyzer)
     options = None
     if settings.index_url.startswith("s3://"):
         options = {
