@@ -2,11 +2,13 @@
 
 ``TEST_KILLS=200`` for more of them, ``TEST_SEED`` for the same again."""
 
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from uuid import uuid4
@@ -54,6 +56,15 @@ async def death_of(process: BaseProcess, mark: str) -> float:
     assert process.exitcode == -signal.SIGKILL
     await eventually(gone, within_s=GONE_WITHIN_S)
     return time.monotonic() - died
+
+
+@pytest.fixture(autouse=True)
+def no_worker_stays() -> Iterator[None]:
+    """One that was to die later, had the test not failed before."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
 
 
 @pytest.mark.timeout(120 + 30 * KILLS)
