@@ -23,6 +23,9 @@ from shared.runs.model import Json
 KEPT_HEADERS = (b"content-type", b"openai-poll-after-ms")
 STREAM = b"text/event-stream"
 
+# Everybody asks for a new thread in the same words. Better one that nobody has than one that two users have.
+ASKED_FOR_ALIKE = ("/v1/threads", "/threads")
+
 
 class Idempotency:
     """``connection`` must be in the scope: see ``headers.py``."""
@@ -47,7 +50,10 @@ class Idempotency:
             entry = await self._ledger.begin_named(_hash(scope["key"].id, name), request)
             await self._answer_named(entry, scope, receive, send)
             return
-        entry = await (self._ledger.begin(request) if count == "0" else self._ledger.begin_again(request))
+        if count == "0":
+            entry = await self._ledger.begin(request)
+        else:
+            entry = await self._ledger.begin_again(request, in_doubt=scope["path"] not in ASKED_FOR_ALIKE)
         await self._answer(entry, scope, receive, send)
 
     async def _answer(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from typing import Self
 
 from services.gateway.attempt import Attempt, new_seed
 from services.gateway.connections import Connection
-from services.gateway.stores.requests import RequestStore
+from services.gateway.stores.requests import NOBODY, RequestStore
 from shared.errors import InvalidRequest
 from shared.failpoints import failpoint
 from shared.ids import new_id
@@ -84,13 +84,18 @@ class Ledger:
         failpoint("gateway.request_noted")
         return self._opened(seed, Attempt(seed))
 
-    async def begin_again(self, request: str) -> Entry:
-        """The client says that it has asked before: take up what was not answered, if anything."""
+    async def begin_again(self, request: str, *, in_doubt: bool) -> Entry:
+        """The client says that it has asked before: take up what was not answered, if anything.
+
+        What a gateway had in hand when it died may have been answered: that is taken up ``in_doubt`` only.
+        """
         deadline = time.time() + PATIENCE_S
         waiting: set[str] | None = None  # for those that were in hand at the first look
         while time.time() < deadline:
             now = time.time()
             found = await self._requests.unanswered(request, now)
+            if not in_doubt:
+                found = [record for record in found if record["owner"] == NOBODY or record["until"] > now]
             for record in sorted(found, key=lambda record: -float(record["gone_at"])):
                 if record["until"] <= now and await self._claim(record, REPEATED_WITHIN_S):
                     return self._opened(record["_id"], Attempt(record["seed"], again=True))

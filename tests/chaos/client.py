@@ -83,8 +83,7 @@ class Client:
         return str(op.answer["id"])
 
     async def thread(self) -> str:
-        # Two retries in the same words may be given one thread when a gateway dies: see FAULTS.md.
-        body = {"metadata": {"number": str(next(self._log.texts))}}
+        body = {"metadata": {"number": str(next(self._log.texts))}}  # so that a history tells them apart
         op = await self.post("thread", "/threads", body)
         op.thread_id = op.answer["id"]
         return op.thread_id

@@ -18,7 +18,7 @@ from services.gateway.auth import Caller, Key
 from services.gateway.idempotency import what_is_asked
 from services.gateway.run_creation import add_messages
 from services.gateway.stores.all import Stores
-from services.gateway.stores.requests import RequestStore
+from services.gateway.stores.requests import NOBODY, RequestStore
 from services.gateway.version import Version
 from services.gateway.wire.messages import CreateMessage
 from shared.stores.database import connect
@@ -200,6 +200,33 @@ async def test_what_a_killed_gateway_began_is_finished_under_the_same_ids(
     made, found = await asyncio.to_thread(made_by_two)
     assert found == [made]
     assert await db["requests"].count_documents({"owner": "gateway_dead"}) == 0
+    db.client.close()
+
+
+async def test_a_thread_that_a_killed_gateway_made_is_given_to_nobody_else(
+    direct: Api, mongo_url: str, database: str
+) -> None:
+    """It may have been answered, and everybody asks for an empty thread in the same words."""
+    scope = {"key": Key("bootstrap", "default"), "method": "POST", "path": "/v1/threads", "query_string": b""}
+    request = what_is_asked(scope, Headers({"openai-beta": "assistants=v2"}), b"{}")
+    db = connect(mongo_url, database)
+
+    async def begun_by(seed: str, owner: str) -> str:
+        record = {"_id": seed, "seed": seed, "request": request, "owner": owner}
+        await RequestStore(db).add(record | {"until": 0.0, "gone_at": time.time() + 120})
+        return Attempt(seed).first_id("thread")
+
+    lost = await begun_by(uuid4().hex, NOBODY)
+    await begun_by(uuid4().hex, "gateway_dead")
+
+    def asked_again() -> str:
+        return str(send(direct, "/threads", {}, **AGAIN).json()["id"])
+
+    made = [await asyncio.to_thread(asked_again) for _ in range(2)]
+    assert made[0] == lost  # known not to have been answered
+    left = [record["owner"] for record in await RequestStore(db).unanswered(request, time.time())]
+    assert "gateway_dead" in left
+    assert len(set(made)) == 2
     db.client.close()
 
 
