@@ -188,9 +188,22 @@ async def test_files_go_in_and_out(session: Session) -> None:
 async def test_files_are_in_mnt_data_as_models_expect(session: Session) -> None:
     await session.put("rain.csv", b"city,rain\nOslo,763\nRome,799\n")
     code = """
-import glob, io, os, shutil, sqlite3, subprocess, zipfile
+import bz2, glob, gzip, io, os, shutil, sqlite3, subprocess, tarfile, zipfile
 from pathlib import Path
-import matplotlib.pyplot as plt, pandas as pd
+import matplotlib.pyplot as plt, numpy as np, pandas as pd
+
+with open("/mnt/data/rows.txt", "w") as rows:
+    rows.write("1 2\\n3 4\\n")
+table = np.loadtxt("/mnt/data/rows.txt")
+for packing in (bz2, gzip):
+    with packing.open("/mnt/data/rows.packed", "wb") as packed:
+        packed.write(open("/mnt/data/rows.txt", "rb").read())
+    print(packing.open("/mnt/data/rows.packed").readline(), table.sum())
+with tarfile.open("/mnt/data/rows.tar", "w") as packed:
+    packed.add("/mnt/data/rows.txt", "rows.txt")
+print(tarfile.open("/mnt/data/rows.tar").getnames())
+for name in glob.glob("/mnt/data/rows.*"):
+    os.remove(name)
 
 table = pd.read_csv("/mnt/data/rain.csv")
 table.to_excel("/mnt/data/out.xlsx", index=False)
@@ -214,6 +227,9 @@ os.chdir("/mnt/data")
 shutil.rmtree("/mnt/data/deep")
 """
     assert (await logs(session, code)).splitlines() == [
+        "b'1 2\\n' 10.0",
+        "b'1 2\\n' 10.0",
+        "['rows.txt']",
         "['all.zip', 'c.txt', 'deep', 'out.xlsx', 'rain.csv', 'rain.png', 't.db']",
         "['/mnt/data/c.txt', '/mnt/data/deep/er/a.txt'] [PosixPath('/mnt/data/rain.csv')]",
         "[('/mnt/data/deep', []), ('/mnt/data/deep/er', ['a.txt'])]",

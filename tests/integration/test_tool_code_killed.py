@@ -78,6 +78,7 @@ async def test_nothing_is_lost_or_done_twice_by_a_worker_that_is_killed(settings
         callers = Callers(orchestrator, mark, chance)
 
         async def all_is_well() -> bool:
+            assert not callers.wrong, f"seed {SEED}: {callers.wrong}"
             return callers.ran >= enough
 
         async with callers.calling(threads=3):

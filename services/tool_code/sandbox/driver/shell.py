@@ -69,9 +69,18 @@ class CodeShell(InteractiveShell):
         self.system_raw(self.var_expand(cmd, depth=1))  # type: ignore[no-untyped-call]
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
-        kind = exc_tuple[0] if exc_tuple else sys.exc_info()[0]
+        kind, _, trace = exc_tuple or sys.exc_info()
         if kind is None or not issubclass(kind, SystemExit):
+            _end_where_the_code_does(trace)
             super().showtraceback(exc_tuple, *args, **kwargs)
+
+
+def _end_where_the_code_does(trace: types.TracebackType | None) -> None:
+    """Take away a last frame that is to be hidden: IPython shows the last one all the same."""
+    while trace and (inner := trace.tb_next):
+        if inner.tb_next is None and inner.tb_frame.f_locals.get("__tracebackhide__") is True:
+            trace.tb_next = None
+        trace = inner
 
 
 def build_shell() -> CodeShell:

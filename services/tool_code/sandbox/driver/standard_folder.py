@@ -7,11 +7,11 @@ scripts of such commands, nor libraries that open files in C (HDF5, Arrow). A co
 
 import builtins
 import functools
-import io
 import os
 import re
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,15 +49,21 @@ def install(data_dir: str) -> None:
                 supporting.add(replacement)
     for name in ("getcwd", "readlink"):
         setattr(os, name, names.shown_out_of(getattr(os, name)))
-    opened = names.real_in(builtins.open, 1)
+    _replace_everywhere(builtins.open, names.real_in(builtins.open, 1))
     for module, name, function in (
-        (builtins, "open", opened),
-        (io, "open", opened),
         (sqlite3, "connect", names.real_in(sqlite3.connect, 1)),
         (os, "system", names.real_in_command(os.system, 0)),
         (subprocess.Popen, "__init__", names.real_in_command(subprocess.Popen.__init__, 1)),
     ):
         setattr(module, name, function)
+
+
+def _replace_everywhere(original: Function, replacement: Function) -> None:
+    """Many modules have kept it under a name of their own: bz2, tarfile, the shell's ``open`` of cells."""
+    for module in list(sys.modules.values()):
+        for name, value in list(vars(module).items()):
+            if value is original:
+                setattr(module, name, replacement)
 
 
 class _Names:
