@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 RETRY_PAUSE_S = 1.0
 START_PATIENCE_S = 2.0
 OK = 0
+# How soon a consumer that joined while a forgetful broker had no topics yet sees that they are there.
+METADATA_MS = 5_000
 
 # publish=True runs these inside the scope that decides the offset: returning
 # commits the record, raising leaves it to be read again.
@@ -40,6 +42,7 @@ def connection(settings: ServiceSettings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap,
         "security_protocol": protocol,
         "ssl_context": tls(settings),
+        "metadata_max_age_ms": METADATA_MS,
     }
     if protocol.startswith("SASL"):
         arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
@@ -81,6 +84,7 @@ def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
         logger=logging.getLogger("records"),
         log_level=logging.DEBUG,
         graceful_timeout=0.5,
+        metadata_max_age_ms=METADATA_MS,
     )
 
 
