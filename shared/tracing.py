@@ -136,6 +136,17 @@ def received(topic: str, group: str, record: Any) -> AbstractContextManager[Span
     return _current(f"process {topic}", "CONSUMER", attributes, _remote(_sent_with(record.headers)))
 
 
+@contextmanager
+def resumed(run: Run) -> Iterator[None]:
+    """What is done for ``run`` here, asked for by nobody, belongs to the trace that it was created in."""
+    if _tracer is None:
+        yield
+        return
+    created = _otel.get_current_span(_remote(run.trace))
+    with _otel.use_span(created, record_exception=False, set_status_on_exception=False):
+        yield
+
+
 def turn(run: Run, owner: str) -> AbstractContextManager[Span]:
     """One model turn of ``run``; in the trace of the run's creation, if nothing else caused it."""
     if _tracer is None:

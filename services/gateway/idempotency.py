@@ -22,6 +22,7 @@ from shared.runs.model import Json
 
 KEPT_HEADERS = (b"content-type", b"openai-poll-after-ms")
 STREAM = b"text/event-stream"
+CLIENT_LEFT = 499  # as proxies log it; no client ever sees it
 
 # Everybody asks for a new thread in the same words. Better one that nobody has than one that two users have.
 ASKED_FOR_ALIKE = ("/v1/threads", "/threads")
@@ -58,6 +59,10 @@ class Idempotency:
 
     async def _answer(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection = scope["connection"]
+        if connection.gone:  # it may have asked again already, before this was noted
+            await self._ledger.lost(entry)
+            await _send_to_nobody(send)
+            return
         scope["attempt"] = entry.attempt
         status, arrives = 0, False
 
@@ -148,6 +153,12 @@ class _Keeping:
         if not self.done:
             await self._ledger.keep(self._entry, answer)
             self.done = True
+
+
+async def _send_to_nobody(send: Send) -> None:
+    """The server wants an answer all the same."""
+    await send({"type": "http.response.start", "status": CLIENT_LEFT, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_kept(answer: Json, send: Send) -> None:

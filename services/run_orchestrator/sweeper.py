@@ -14,7 +14,7 @@ from typing import NamedTuple
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers
 from services.run_orchestrator.turns import Turns
-from shared import logs, metrics
+from shared import logs, metrics, tracing
 from shared.errors import Stale
 from shared.failpoints import failpoint
 from shared.records import passes
@@ -76,7 +76,7 @@ class Sweeper:
         wrong = self._wrong.get(run.id, Wrong())
         if time.time() < wrong.until:
             return
-        with logs.about(run_id=run.id, thread_id=run.thread_id):
+        with logs.about(run_id=run.id, thread_id=run.thread_id), tracing.resumed(run):
             try:
                 await look(run)
                 self._wrong.pop(run.id, None)

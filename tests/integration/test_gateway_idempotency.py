@@ -12,10 +12,13 @@ import httpx
 import pytest
 from openai import OpenAI
 from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway.attempt import Attempt
 from services.gateway.auth import Caller, Key
-from services.gateway.idempotency import what_is_asked
+from services.gateway.connections import Connection
+from services.gateway.idempotency import Idempotency, what_is_asked
+from services.gateway.ledger import Ledger
 from services.gateway.run_creation import add_messages
 from services.gateway.stores.all import Stores
 from services.gateway.stores.requests import NOBODY, RequestStore
@@ -227,6 +230,36 @@ async def test_a_thread_that_a_killed_gateway_made_is_given_to_nobody_else(
     left = [record["owner"] for record in await RequestStore(db).unanswered(request, time.time())]
     assert "gateway_dead" in left
     assert len(set(made)) == 2
+    db.client.close()
+
+
+class Left(Connection):
+    gone = True
+
+
+async def test_who_left_before_the_request_was_noted_is_not_served(mongo_url: str) -> None:
+    """It may have asked again meanwhile, and found nothing noted: the message would be there twice."""
+    db = connect(mongo_url, f"gateway_{uuid4().hex[:12]}")
+    served, sent = list[Scope](), list[Message]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        served.append(scope)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/assistants", "query_string": b""}
+    scope["key"], scope["headers"] = Key("bootstrap", "default"), [(b"x-stainless-retry-count", b"0")]
+    scope["connection"] = Left(scope, receive)
+    await Idempotency(app, ledger=Ledger(RequestStore(db)))(scope, receive, send)
+    assert served == []
+    assert sent[0]["status"] == 499
+    request = what_is_asked(scope, Headers(scope=scope), b"{}")
+    assert [each["owner"] for each in await RequestStore(db).unanswered(request, time.time())] == [NOBODY]
+    await db.client.drop_database(db.name)
     db.client.close()
 
 
