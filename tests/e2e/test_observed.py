@@ -72,6 +72,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory, kafka_bootstrap: str) -> 
                 "THREADMILL_KEY_PEPPER": SECRETS["pepper"],
                 "THREADMILL_LOG_LEVEL": "debug",
                 "THREADMILL_METRICS_PORT": str(port),
+                "THREADMILL_SWEEP_S": "60",  # what a sweeper does first has another parent in the trace
                 "THREADMILL_TOPIC_PREFIX": PREFIX,
                 "THREADMILL_TRACES_URL": collector.url,
             },
