@@ -64,7 +64,7 @@ async def test_it_serves_without_a_broker_and_announces_messages_later(client: A
     assert json.loads(record.value)["message_id"] == message["id"]
 
 
-def test_without_its_store_it_asks_to_try_again(kafka_bootstrap: str, tmp_path: Path) -> None:
+async def test_without_its_store_it_asks_to_try_again(kafka_bootstrap: str, tmp_path: Path) -> None:
     port = free_port()
     command = [beside_python("secantusd-py"), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--storage-path", str(tmp_path / "data"), "--cache-size", "64M"]
@@ -78,7 +78,7 @@ def test_without_its_store_it_asks_to_try_again(kafka_bootstrap: str, tmp_path: 
         with client.client:
             thread = client.thread()
             store.terminate()
-            store.wait(20)
+            store.wait(60)
             response = client.client.get(f"/threads/{thread}", headers=client.headers)
             assert response.status_code == 503
             assert response.headers["retry-after"] == "1"
@@ -86,4 +86,11 @@ def test_without_its_store_it_asks_to_try_again(kafka_bootstrap: str, tmp_path: 
             assert client.client.get(f"{url}/readyz").status_code == 503
             assert client.client.get(f"{url}/livez").status_code == 200
             with listening(command, port, tmp_path / "log"):
-                assert client.get(f"/threads/{thread}")["id"] == thread
+
+                async def served() -> bool:
+                    answer = client.client.get(f"/threads/{thread}", headers=client.headers)
+                    assert answer.status_code in (200, 503), answer.text
+                    return answer.status_code == 200 and bool(answer.json()["id"] == thread)
+
+                # The driver looks twice a second whether its store is there again.
+                await eventually(served, within_s=30)
