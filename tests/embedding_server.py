@@ -33,6 +33,7 @@ class EmbeddingServer:
     faults: deque[Fault] = field(default_factory=deque)
     bodies: list[Json] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     def answer(self, body: Json) -> Fault:
         self.bodies.append(body)
@@ -57,14 +58,15 @@ def _vector(text: str, size: int) -> list[float]:
 
 
 @contextmanager
-def embedding_server() -> Iterator[EmbeddingServer]:
-    told = EmbeddingServer()
+def embedding_server(scripted: EmbeddingServer | None = None) -> Iterator[EmbeddingServer]:
+    told = scripted or EmbeddingServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            told.paths.append(self.path)
             told.keys.append(self.headers.get("authorization"))
             answer = told.answer(body)
             self.send_response(answer.status)

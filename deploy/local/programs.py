@@ -24,6 +24,7 @@ SECRETS = (
     "THREADMILL_KEY_PEPPER",
     "THREADMILL_MILVUS_TOKEN",
     "THREADMILL_MODEL_API_KEY",
+    "THREADMILL_RERANK_API_KEY",
 )
 
 
@@ -120,6 +121,7 @@ def private_env(
     index: str,
     embedding_api_key: str,
     milvus_token: str,
+    rerank_api_key: str,
 ) -> dict[str, str]:
     """Return what only the service ``kind`` is told."""
     models = {
@@ -137,6 +139,7 @@ def private_env(
         keys = {
             "THREADMILL_EMBEDDING_API_KEY": embedding_api_key,
             "THREADMILL_MILVUS_TOKEN": milvus_token,
+            "THREADMILL_RERANK_API_KEY": rerank_api_key,
         }
         return {"THREADMILL_INDEX_URL": index, **keys}
     return {}

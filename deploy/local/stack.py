@@ -172,6 +172,7 @@ class Stack:
             index=self._options.environ.get("THREADMILL_INDEX_URL") or str(self._folder.index),
             embedding_api_key=self._options.environ.get("THREADMILL_EMBEDDING_API_KEY", ""),
             milvus_token=self._options.environ.get("THREADMILL_MILVUS_TOKEN", ""),
+            rerank_api_key=self._options.environ.get("THREADMILL_RERANK_API_KEY", ""),
         )
         return {**self._common_env(), **own}
 

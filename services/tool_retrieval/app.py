@@ -18,6 +18,7 @@ from services.tool_retrieval.handlers import Handlers
 from services.tool_retrieval.index.choose import index_for
 from services.tool_retrieval.ingest import Ingest
 from services.tool_retrieval.parsing.process import Parser
+from services.tool_retrieval.reranker import reranker_for
 from services.tool_retrieval.searches import Searches
 from services.tool_retrieval.settings import Settings
 from services.tool_retrieval.tables import TableStore
@@ -62,6 +63,7 @@ class ToolRetrieval:
         self._watch = BrokerWatch(settings, self._publisher)
         self._embedding = Embedding(settings)
         self._index = index_for(settings)
+        self._reranker = reranker_for(settings)
 
     @asynccontextmanager
     async def run(self, app: Starlette) -> AsyncIterator[None]:
@@ -85,8 +87,16 @@ class ToolRetrieval:
                 at_once=settings.concurrent_files,
                 renew_s=settings.lease_s / 3,
             )
+            if self._reranker is not None:
+                stack.push_async_callback(self._reranker.close)
             searches = Searches(
-                self._stores, self._claims, self._tables, self._parsed, self._embedding, self._index
+                self._stores,
+                self._claims,
+                self._tables,
+                self._parsed,
+                self._embedding,
+                self._index,
+                self._reranker,
             )
             calls = Calls(self._executions, searches, self._results)
             handlers = Handlers(ingest, calls, self._publisher)

@@ -17,6 +17,7 @@ from services.tool_retrieval.embedding.choose import Embedding
 from services.tool_retrieval.embedding.embedder import EmbedderError, Vectors
 from services.tool_retrieval.filters import matches
 from services.tool_retrieval.index.index import Hit, Index, Table
+from services.tool_retrieval.reranker import Reranker, best_scores
 from services.tool_retrieval.scoring import score, words_of
 from services.tool_retrieval.tables import TableStore
 from shared.events import SearchRequested
@@ -34,6 +35,7 @@ MOST_NAMED = (
     1000  # files that a filter may be turned into; of more, what does not pass is left out afterwards
 )
 GROWTH = 4
+RERANKED = 50  # chunks; no search returns more
 
 Place: TypeAlias = tuple[str, int, int, int]
 
@@ -56,6 +58,7 @@ class Searches:
         parsed: ParsedFiles,
         embedding: Embedding,
         index: Index,
+        reranker: Reranker | None = None,
     ) -> None:
         self._stores = stores
         self._claims = claims
@@ -63,6 +66,7 @@ class Searches:
         self._parsed = parsed
         self._embedding = embedding
         self._index = index
+        self._reranker = reranker
 
     async def run(self, request: SearchRequested) -> list[Json]:
         """Return the results, best first, as ``search_results`` keeps them.
@@ -77,9 +81,15 @@ class Searches:
             return []
         vectors = await self._vectors(request.queries)
         searched = await asyncio.gather(*(self._store(store, request, vectors) for store in stores))
-        found = [each for part in searched for each in part if each.score >= request.score_threshold]
+        reranker = self._reranker if request.ranker != "none" else None
+        least, most = (0.0, RERANKED) if reranker else (request.score_threshold, request.max_num_results)
+        found = [each for part in searched for each in part if each.score >= least]
         found.sort(key=lambda each: (-each.score, each.file["_id"], each.hit.window.start))
-        return await self._results(found, request)
+        results = await self._results(found, most)
+        if reranker:
+            results = await _reranked(reranker, request.queries, results)
+            results = [each for each in results if each["score"] >= request.score_threshold]
+        return await _within(results[: request.max_num_results], request.token_budget)
 
     async def _vectors(self, queries: tuple[str, ...]) -> Vectors | None:
         embedder = await self._embedding.get()
@@ -166,27 +176,20 @@ class Searches:
                 found.append(Found(file, hit, value))
         return found
 
-    async def _results(self, found: list[Found], request: SearchRequested) -> list[Json]:
-        """Return chunks that do not overlap, as many as asked for, and as fit into the tokens."""
+    async def _results(self, found: list[Found], most: int) -> list[Json]:
+        """Return chunks that do not overlap, each for the best of its windows."""
         taken: dict[str, list[Span]] = {}
         results: list[Json] = []
-        left = request.token_budget
         for each in found:
-            if len(results) >= request.max_num_results:
+            if len(results) >= most:
                 break
             others = taken.setdefault(each.hit.file_id, [])
             if (span := free_chunk(each.hit.window, others)) is None:
                 continue
             result = await self._result(each, span)
-            if result is None:
-                continue
-            if left is not None:
-                tokens = await asyncio.to_thread(count_tokens, result["text"])
-                if tokens > left:
-                    break
-                left -= tokens
-            others.append(span)
-            results.append(result)
+            if result is not None:
+                others.append(span)
+                results.append(result)
         return results
 
     async def _result(self, found: Found, span: tuple[int, int]) -> Json | None:
@@ -208,6 +211,26 @@ class Searches:
             "char_start": span[0],
             "char_end": span[1],
         }
+
+
+async def _reranked(reranker: Reranker, queries: Sequence[str], results: list[Json]) -> list[Json]:
+    """Return the results in the reranker's order, with its scores; as they are if it cannot say."""
+    scores = await best_scores(reranker, queries, [each["quote"] for each in results])
+    if scores is None:
+        return results
+    ranked = [{**each, "score": round(score, 6)} for each, score in zip(results, scores, strict=True)]
+    return sorted(ranked, key=lambda each: -each["score"])
+
+
+async def _within(results: list[Json], budget: int | None) -> list[Json]:
+    """Return the results before the first whose text does not fit into the tokens."""
+    if budget is None:
+        return results
+    for place, each in enumerate(results):
+        budget -= await asyncio.to_thread(count_tokens, each["text"])
+        if budget < 0:
+            return results[:place]
+    return results
 
 
 def free_chunk(window: Window, taken: Sequence[Span]) -> Span | None:

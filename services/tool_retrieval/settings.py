@@ -23,6 +23,10 @@ class Settings(FileSettings):
     embedding_dimensions: PositiveInt = 1536
     embedding_batch: PositiveInt = Field(128, le=2048)  # texts in one request
 
+    rerank_url: HttpUrl | None = None  # of a server with /rerank, as http://localhost:8000/v1; None: off
+    rerank_api_key: SecretStr = SecretStr("")
+    rerank_model: str = ""
+
     index: Literal["lancedb", "milvus"] = "lancedb"
     milvus_url: HttpUrl = HttpUrl("http://localhost:19530")
     milvus_token: SecretStr = SecretStr("")  # user:password, or a key

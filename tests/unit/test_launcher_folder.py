@@ -57,6 +57,7 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
             index="/index",
             embedding_api_key="embeds",
             milvus_token="finds",
+            rerank_api_key="sorts",
         )
 
     assert public(environ) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
@@ -68,4 +69,5 @@ def test_each_service_is_told_its_own_secrets_only() -> None:
         "THREADMILL_INDEX_URL": "/index",
         "THREADMILL_EMBEDDING_API_KEY": "embeds",
         "THREADMILL_MILVUS_TOKEN": "finds",
+        "THREADMILL_RERANK_API_KEY": "sorts",
     }
