@@ -4,6 +4,7 @@ from shared.stores.database import Document
 from shared.stores.messages import MessageStore
 
 
-async def messages_of(store: MessageStore, thread_id: str, *, upto: int = 10**6) -> list[Document]:
+async def messages_of(store: MessageStore, thread_id: str, *, upto: int | None = None) -> list[Document]:
     """The listed messages with content, oldest first."""
-    return [message async for message in store.newest(thread_id, upto=upto)][::-1]
+    last = await store.last_seq(thread_id) if upto is None else upto
+    return [message async for message in store.newest(thread_id, upto=last)][::-1]
