@@ -16,6 +16,7 @@
 ``tracing``             traces of OpenTelemetry, and the names of its conventions
 ``tokenizer``           tokens counted, and where they end
 ``ids``, ``errors``     names of objects, and of what goes wrong
+``version``             which Threadmill this is
 ``failpoints``          places where tests make a process die
 ``backoff``             how long to wait before trying again
 ======================  ====================================================

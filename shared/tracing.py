@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from shared.runs.model import Run, Usage
 from shared.settings import ServiceSettings
+from shared.version import VERSION
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 
@@ -90,8 +91,10 @@ def configure(service: str, settings: ServiceSettings) -> None:
         from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
     except ImportError:
         sys.exit(EXTRA)
-    resource = Resource.create({"service.name": service, "service.namespace": "threadmill"})
-    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(settings.traces_sample), resource=resource)
+    named = {"service.name": service, "service.namespace": "threadmill", "service.version": VERSION}
+    provider = TracerProvider(
+        sampler=ParentBasedTraceIdRatio(settings.traces_sample), resource=Resource.create(named)
+    )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=str(settings.traces_url))))
     # Not the global one: libraries would add spans of theirs, with exceptions that hold what users wrote.
     _otel, _provider, _tracer = trace, provider, provider.get_tracer("threadmill")

@@ -16,9 +16,10 @@ from uuid import uuid4
 
 import docker
 import yaml
-from docker.errors import DockerException, NotFound
+from docker.errors import NotFound
 from docker.models.containers import Container
 
+from tests.daemon import lacking
 from tests.processes import free_port
 
 COMPOSE = Path(__file__).parents[1] / "deploy/compose.yaml"
@@ -31,20 +32,8 @@ HOST = "127.0.0.1"
 
 def missing() -> str:
     """What is not here of what this needs; "" if everything is."""
-    try:
-        client = docker.from_env()
-    except DockerException:
-        return "no Docker daemon"
-    try:
-        for image in (EMBEDDED, *(f"threadmill/{name}" for name in SERVICES)):
-            client.images.get(image)
-    except NotFound:
-        return f"no image {image} (deploy/README.md says how to build it)"
-    except DockerException as error:
-        return f"no Docker daemon: {error}"
-    finally:
-        client.close()
-    return ""
+    what = lacking(EMBEDDED, *(f"threadmill/{name}" for name in SERVICES))
+    return what and f"{what} (deploy/README.md says how to build images)"
 
 
 @dataclass
@@ -98,6 +87,29 @@ class Composed:
         self.containers[name].reload()
         state: dict[str, Any] = self.containers[name].attrs["State"]
         return state
+
+
+@contextmanager
+def all_in_one(*arguments: str) -> Iterator[Container]:
+    """``threadmill up`` with ``arguments`` in one container, behind the walls that the services have."""
+    client = docker.from_env()
+    try:
+        container = client.containers.run(
+            EMBEDDED,
+            ["python", "-m", "deploy.local", "up", "--data", "/data", *arguments],
+            network_mode="host",
+            read_only=True,
+            tmpfs={"/tmp": ""},
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            detach=True,
+        )
+        try:
+            yield container
+        finally:
+            container.remove(force=True, v=True)
+    finally:
+        client.close()
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """``threadmill``: the command for one machine."""
 
 import asyncio
-import importlib.metadata
 import os
 import sys
 
 from deploy.local import arguments
 from deploy.local.demo import demo
 from deploy.local.up import up
+from shared.version import VERSION
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
             sys.exit(asyncio.run(why(options)))
         case "version":
-            sys.stdout.write(f"threadmill {importlib.metadata.version('threadmill')}\n")
+            sys.stdout.write(f"threadmill {VERSION}\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What is said once all is ready."""
 
 import contextlib
-import importlib.metadata
 import sys
 
 from deploy.local import probes
 from deploy.local.folder import DataFolder
 from deploy.local.stack import Stack
+from shared.version import VERSION
 
 TEXT = """
 Threadmill {version} is ready ({seconds:.1f} s)
@@ -34,7 +34,7 @@ Python (pip install openai); Ctrl-C here stops the server:
 
 async def show(stack: Stack, folder: DataFolder, *, ready_after_s: float) -> None:
     text = TEXT.format(
-        version=importlib.metadata.version("threadmill"),
+        version=VERSION,
         seconds=ready_after_s,
         base_url=stack.base_url,
         api_key=stack.api_key,

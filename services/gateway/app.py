@@ -46,8 +46,7 @@ from shared.files.choose import storage_for
 from shared.files.library import Library
 from shared.stores.database import connect
 from shared.tasks import in_background
-
-VERSION = "0.1.0"
+from shared.version import VERSION
 
 
 def build_app(settings: Settings) -> FastAPI:

@@ -7,16 +7,11 @@ import pytest
 
 from deploy.local.conversation import shown
 from tests import containers
-from tests.containers import SERVICES, Composed, composed
+from tests.containers import SERVICES, Composed, all_in_one, composed
 from tests.e2e.api import Api, text_of
+from tests.eventually import eventually
+from tests.processes import free_port
 
-TRY_TO_WRITE = """
-import pathlib
-try:
-    pathlib.Path("/opt/threadmill/x").touch()
-except OSError as error:
-    print(error.errno)
-"""
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -26,6 +21,22 @@ def stack() -> Iterator[Composed]:
         pytest.skip(what)
     with composed() as stack:
         yield stack
+
+
+async def test_one_image_is_all_of_it() -> None:
+    if what := containers.missing():
+        pytest.skip(what)
+    with all_in_one("--port", str(free_port())) as container:
+
+        async def has_shown_a_conversation() -> bool:
+            container.reload()
+            assert container.status == "running", container.logs().decode(errors="replace")
+            return b"Completed in" in container.logs()
+
+        await eventually(has_shown_a_conversation, within_s=180)
+        assert "x = 1" in container.logs().decode()
+        container.kill("SIGTERM")
+        assert container.wait(timeout=60)["StatusCode"] == 0
 
 
 async def test_a_conversation(stack: Composed) -> None:

@@ -25,7 +25,6 @@ USER = 10001
 HOME_BYTES, SHARED_MEMORY_BYTES, INODES = 64 * MIB, 16 * MIB, 20_000
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 API_TIMEOUT_S = 30
-API_VERSION = "1.41"  # Docker 20.10, and spoken by all since
 STREAM_HEADER = struct.Struct(">BxxxI")  # Docker's own frames around standard output and error
 STANDARD_ERROR = 2
 ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
@@ -189,16 +188,19 @@ def _connected(image: str) -> docker.DockerClient:
     address = kwargs_from_env().get("base_url", DEFAULT_ADDRESS)
     if address.startswith("unix:") and not _listens(address.removeprefix("unix:").replace("//", "/")):
         raise SandboxUnavailable(f"no Docker daemon listens on {address}")  # the client would leak its socket
-    client = docker.DockerClient.from_env(timeout=API_TIMEOUT_S, version=API_VERSION)
     try:
-        client.ping()
+        # Without a version it asks the daemon for its own: none is spoken by old and new ones alike.
+        client = docker.DockerClient.from_env(timeout=API_TIMEOUT_S)
+    except (DockerException, OSError) as error:
+        raise SandboxUnavailable(f"no Docker daemon answers: {error}") from error
+    try:
         client.images.get(image)
     except ImageNotFound as error:
         client.close()
         raise SandboxUnavailable(f"there is no image {image}; see deploy/sandbox.Dockerfile") from error
     except (DockerException, OSError) as error:
         client.close()
-        raise SandboxUnavailable("no Docker daemon answers") from error
+        raise SandboxUnavailable(f"the Docker daemon does not say which images it has: {error}") from error
     return client
 
 
