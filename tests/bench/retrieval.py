@@ -29,6 +29,7 @@ from services.tool_retrieval.tables import COMMITS
 from shared.tokenizer import token_ends
 from tests.bench import report
 from tests.bench.collection import Collection, area, load, ndcg, recall
+from tests.bench.foreign import FOREIGN
 from tests.bench.long_files import LongFiles, joined, shown, worth
 from tests.bench.spread import Spread
 
@@ -38,25 +39,6 @@ CANDIDATES = 100
 AT_ONCE = 8
 FILES_AT_ONCE = 4
 WORDS, VECTORS, BOTH = "BM25 alone", "dense alone", "both, as searches mix them"
-# Of no collection in particular: what is found for them should be worth little.
-FOREIGN = (
-    "How do I cancel my hotel booking?",
-    "recipe for banana bread",
-    "who won the football world cup in 1990",
-    "best laptop for gaming under 1000 dollars",
-    "how to change a bicycle tyre",
-    "lease termination notice period for tenants",
-    "python list comprehension syntax",
-    "cheap flights to Lisbon in May",
-    "guitar chords for beginners",
-    "paint a wooden fence",
-    "tax deadline for small companies",
-    "what is the plot of Hamlet",
-    "train a puppy to sit",
-    "knitting pattern for a scarf",
-    "install a dishwasher",
-    "learn Japanese in a year",
-)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from services.tool_retrieval.chunking import WINDOW_TOKENS, Window, chunks_of, halves, windows_of
 from services.tool_retrieval.filters import FilterError, matches
-from services.tool_retrieval.scoring import FULL_MARKS, score, words_of
+from services.tool_retrieval.scoring import DOUBT, FULL_MARKS, score, words_of
 from shared.tokenizer import count_tokens, token_ends
 
 PROSE = " ".join(
@@ -64,14 +64,24 @@ def test_a_window_that_is_too_long_is_cut_where_there_is_space() -> None:
 
 
 def test_a_score_is_half_meaning_and_half_words() -> None:
-    assert score(1.0, 2 * FULL_MARKS, 2) == 1.0
+    assert score(1.0, (2 + DOUBT) * FULL_MARKS, 2) == 1.0
     assert score(0.5, 0.0, 2) == 0.25
     assert score(-0.5, 0.0, 2) == 0.0
     assert score(0.0, 99.0, 2) == 0.5
-    assert score(None, FULL_MARKS, 2) == 0.5
+    assert score(None, (2 + DOUBT) * FULL_MARKS / 2, 2) == 0.5
+    assert score(None, 0.0, 0) == 0.0
     assert score(0.8, 0.0, 1, {"embedding_weight": 1, "text_weight": 0}) == 0.8
-    assert score(0.8, FULL_MARKS, 1, {"embedding_weight": 0, "text_weight": 0}) == 0.9
+    assert score(0.8, 99.0, 1, {"embedding_weight": 0, "text_weight": 0}) == 0.9
     assert words_of("What is the fox of the FOX?") == {"what", "fox"}
+
+
+def test_one_rare_word_that_happens_to_be_there_is_worth_little() -> None:
+    rare = 15.0  # about the most BM25 that one word can get among 10,000 windows
+    for words in (1, 2, 3):
+        foreign = score(0.2, rare, words)
+        own = score(0.6, 2 * FULL_MARKS * words, words)
+        assert foreign < 0.5, words
+        assert own > foreign, words
 
 
 FILE = {"year": 2001, "lang": "de", "draft": False, "price": 2.5}
