@@ -92,6 +92,8 @@ class Process:
             if line := raw.decode(errors="replace").rstrip():
                 self.tail.append(line)
                 self._output(self.program.name, line)
+                if self.program.last_word and self.program.last_word in line:
+                    self.kill()
 
 
 async def _open_pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:

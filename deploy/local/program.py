@@ -30,7 +30,8 @@ class Program:
     """One process to keep running.
 
     ``prepare`` is awaited each time the probe has answered for a new process, and before
-    anybody is told that it is ready.
+    anybody is told that it is ready. ``last_word``, in a line that it writes, says that it can do nothing
+    any more and does not end: it is killed then.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Program:
     prepare: Callable[[], Awaitable[None]] = field(default=no_preparation, repr=False)
     turn: Turn = Turn.SERVICE
     stop_within_s: float = 10.0
+    last_word: str = ""

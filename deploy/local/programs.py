@@ -50,6 +50,8 @@ class Model:
 # Read by the store's engine. A write is handed to the operating system before it is acknowledged, so that
 # it outlives every process; the disk is not waited for (DECISIONS.md).
 WRITTEN_NOT_SYNCED = {"WIREDTIGER_CONFIG": "transaction_sync=(enabled=true,method=none)"}
+# What the engine says when the disk is full: from then on each request fails, until a new process is there.
+PANIC = "WT_PANIC: WiredTiger library panic"
 CHECKPOINT_S = 15  # how often what was written is on the disk for certain
 
 
@@ -78,6 +80,7 @@ def store(folder: Path, port: int, environ: Mapping[str, str], *, sync: bool) ->
         probe=accepts(LOOPBACK, port),
         turn=Turn.STORE,
         stop_within_s=15.0,
+        last_word=PANIC,
     )
 
 

@@ -182,24 +182,28 @@ def _record(record: ConsumerRecord) -> Record:
     )
 
 
-async def lags(lab: Lab) -> dict[str, int]:
-    """How many records nobody has committed yet, by group."""
-    groups = {lab.prefix + name: topic for name, topic in GROUPS.items()} | {
+def groups_of(lab: Lab) -> dict[str, str]:
+    """The groups of the services, each with the topic that it reads."""
+    names = {lab.prefix + name: topic for name, topic in GROUPS.items()} | {
         TOOL_GROUP: topics.TOOL_REQUESTS_CODE
     }
+    return {group: lab.prefix + topic.name for group, topic in names.items()}
+
+
+async def lags(lab: Lab) -> dict[str, int]:
+    """How many records nobody has committed yet, by group."""
     admin = AIOKafkaAdminClient(bootstrap_servers=lab.kafka)
     consumer = AIOKafkaConsumer(bootstrap_servers=lab.kafka, group_id=None)
     try:
         await admin.start()
         await consumer.start()
         found = {}
-        for group, topic in groups.items():
-            name = lab.prefix + topic.name
+        for group, name in groups_of(lab).items():
             places = [TopicPartition(name, number) for number in range(PARTITIONS)]
             ends = await consumer.end_offsets(places)
             committed = await admin.list_consumer_group_offsets(group, partitions=places)
             done = {place: max(committed[place].offset, 0) if place in committed else 0 for place in places}
-            found[f"{group} {topic.name}"] = sum(ends[place] - done[place] for place in places)
+            found[f"{group} {name}"] = sum(ends[place] - done[place] for place in places)
         return found
     except KafkaError:
         return {"the broker does not answer": 1}

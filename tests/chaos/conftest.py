@@ -8,6 +8,7 @@ import pytest_asyncio
 from tests.chaos import walks
 from tests.chaos.checker import hold
 from tests.chaos.lab import Lab, laboratory
+from tests.chaos.nursery import nursery
 from tests.chaos.work import AtWork, Work, at_work
 
 SEED = 12
@@ -23,8 +24,9 @@ LOAD: dict[walks.Walk, float] = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
     folder = tmp_path_factory.mktemp("chaos")
-    async with laboratory(folder / "data", folder / "log") as lab:
-        yield lab
+    with nursery(folder):
+        async with laboratory(folder / "data", folder / "log") as lab:
+            yield lab
 
 
 @pytest_asyncio.fixture(loop_scope="module")

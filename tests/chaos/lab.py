@@ -16,6 +16,7 @@ from shared.failpoints import DYING
 from shared.stores.database import Database, connect
 from tests.bench.processes import resident_mb
 from tests.chaos.client import Log
+from tests.chaos.kafka_proxy import KafkaProxy
 from tests.chaos.model import chaos_server
 from tests.chaos.proxies import HOST, Proxy
 from tests.model_server import ModelServer
@@ -74,8 +75,8 @@ class Lab:
         with suppress(ProgramError, KeyError):
             await self.stack.kill(name)
 
-    async def start(self, name: str, failpoint: str = "") -> None:
-        await self.stack.start(name, {"THREADMILL_FAILPOINT": failpoint})
+    async def start(self, name: str, failpoint: str = "", **env: str) -> None:
+        await self.stack.start(name, {"THREADMILL_FAILPOINT": failpoint, **env})
 
     async def restart(self, name: str) -> None:
         """As a deployment does it."""
@@ -109,6 +110,12 @@ class Lab:
         for name in PROGRAMS:
             if name not in self.given and not self.runs_now(name):
                 await self.start(name)
+
+    @property
+    def way_to_kafka(self) -> KafkaProxy:
+        proxy = self.proxies["broker"]
+        assert isinstance(proxy, KafkaProxy)
+        return proxy
 
     @property
     def given(self) -> set[str]:
@@ -147,7 +154,7 @@ class Lab:
 async def laboratory(folder: Path, log_to: Path | None = None, **env: str) -> AsyncIterator[Lab]:
     """Kafka and MongoDB are those in ``TEST_KAFKA`` and ``TEST_MONGO``, else the embedded ones."""
     unique = uuid4().hex[:8]
-    proxies = {"broker": Proxy(renames_itself=True), "store": Proxy(), "model": Proxy()}
+    proxies: dict[str, Proxy] = {"broker": KafkaProxy(), "store": Proxy(), "model": Proxy()}
     mongo = os.environ.get("TEST_MONGO")
     own = {
         "THREADMILL_MONGO_DATABASE": f"chaos_{unique}",

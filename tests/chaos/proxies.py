@@ -2,8 +2,9 @@
 
 import asyncio
 import struct
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.processes import free_port
 
@@ -55,9 +56,6 @@ class Proxy:
         """Pass nothing on, and break nothing, until ``heal``: like a network that lost its way."""
         self._flows.clear()
 
-    async def lose_answers(self, count: int = 3) -> None:
-        self.losses = count
-
     async def go_away(self) -> None:
         self.refuses = True
         await self.cut()
@@ -81,10 +79,7 @@ class Proxy:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self.target)
-        ways = [
-            asyncio.create_task(self._pass(reader, far_writer, answers=False)),
-            asyncio.create_task(self._pass(far_reader, writer, answers=True)),
-        ]
+        ways = [asyncio.create_task(way) for way in self._ways(reader, writer, far_reader, far_writer)]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -93,19 +88,41 @@ class Proxy:
             await asyncio.gather(*ways, return_exceptions=True)
             far_writer.transport.abort()
 
+    def _ways(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        far_reader: asyncio.StreamReader,
+        far_writer: asyncio.StreamWriter,
+    ) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self._pass(reader, far_writer, answers=False),
+            self._pass(far_reader, writer, answers=True),
+        ]
+
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
     ) -> None:
         while data := await reader.read(READ_BYTES):
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
-            await self._flows.wait()
-            if answers and self.losses > 0:
-                self.losses -= 1
+            await self._hold()
+            if answers and self._is_lost():
                 return
-            writer.write(self._renamed(data) if answers and self._renames_itself else data)
+            writer.write(self._renamed(data) if answers else data)
             await writer.drain()
 
+    async def _hold(self) -> None:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        await self._flows.wait()
+
+    def _is_lost(self) -> bool:
+        if self.losses <= 0:
+            return False
+        self.losses -= 1
+        return True
+
     def _renamed(self, data: bytes) -> bytes:
+        if not self._renames_itself:
+            return data
         own, far = (HOST.encode() + struct.pack(">i", port) for port in (self.port, self.target[1]))
         return data.replace(far, own)

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.local.keeper import ProgramError, Restarts
-from deploy.local.program import Program, Turn
+from deploy.local.program import Program, Turn, no_preparation
 from deploy.local.supervisor import Supervisor
 from tests.eventually import eventually
 
@@ -30,6 +31,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('ended', flush=True)))
 print('here', flush=True)
 signal.pause()
 """
+HOPELESS = "import signal; print('a panic: no room', flush=True); signal.pause()"
 CRASHING = "import sys; print('no such option', flush=True); sys.exit(3)"
 # Starts a process in its own group, tells its pid, and ends.
 LITTERING = """
@@ -72,11 +74,10 @@ def program(
     code: str,
     *,
     probe: Callable[[], Awaitable[str]] = ready,
-    prepare: Callable[[], Awaitable[None]] | None = None,
+    prepare: Callable[[], Awaitable[None]] = no_preparation,
     turn: Turn = Turn.SERVICE,
     stop_within_s: float = 10.0,
 ) -> Program:
-    given = {} if prepare is None else {"prepare": prepare}
     return Program(
         name=name,
         command=(sys.executable, "-S", "-c", code),
@@ -84,7 +85,7 @@ def program(
         probe=probe,
         turn=turn,
         stop_within_s=stop_within_s,
-        **given,
+        prepare=prepare,
     )
 
 
@@ -106,6 +107,12 @@ async def test_a_program_that_dies_is_started_again(supervisor: Supervisor, line
     assert await eventually(lambda: lines.seen("worker", "here", times=2))
     await supervisor.wait_ready("worker", within_s=10)
     assert supervisor.pid("worker") != first
+
+
+async def test_a_program_that_gives_up_and_stays_is_killed(supervisor: Supervisor, lines: Lines) -> None:
+    await supervisor.start(replace(program("store", HOPELESS), last_word="panic"))
+
+    assert await eventually(lambda: lines.seen("store", "a panic: no room", times=2))
 
 
 async def test_each_life_is_prepared_before_it_counts_as_ready(supervisor: Supervisor, lines: Lines) -> None:
