@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import httpx2 as httpx
 import numpy as np
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 TRIES = {"query": 2, "document": 6}
 TIMEOUT_S = {"query": 10.0, "document": 60.0}
 MOST_PAUSE_S = 30.0
-AT_ONCE = 4
+AT_ONCE = 4  # requests for documents; a query waits for none of them
 
 
 class OpenAIEmbedder:
@@ -48,7 +49,7 @@ class OpenAIEmbedder:
         for attempt in range(1, TRIES[kind] + 1):
             pause_s = backoff_s(attempt, first_s=0.5, most_s=MOST_PAUSE_S)
             try:
-                async with self._free:
+                async with self._free if kind == "document" else nullcontext():
                     response = await self._client.post("embeddings", json=body, timeout=TIMEOUT_S[kind])
             except httpx.HTTPError as error:
                 problem = repr(error)
