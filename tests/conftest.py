@@ -1,7 +1,7 @@
 """Real infrastructure for the tests that need it: started once, a fresh database for each test.
 
-Addresses in the environment win (``TEST_KAFKA``, ``TEST_MONGO``); else the embedded broker
-and store are started as processes on free ports.
+``tests/backing.py`` says where Kafka and MongoDB are; where it knows none, the embedded broker and store are
+started as processes on free ports.
 """
 
 import os
@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from shared.stores.database import Database, connect
+from tests import backing
 from tests.processes import beside_python, free_port, listening
 
 # A sandbox kept warm costs a second of CPU for each service that a test starts; the pool has its own test.
@@ -19,7 +20,7 @@ os.environ.setdefault("THREADMILL_WARM_SANDBOXES", "0")
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap() -> Iterator[str]:
-    if given := os.environ.get("TEST_KAFKA"):
+    if given := backing.kafka():
         yield given
         return
     from tests.brokers import local_broker
@@ -30,7 +31,7 @@ def kafka_bootstrap() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if given := os.environ.get("TEST_MONGO"):
+    if given := backing.mongo():
         yield given
         return
     folder, port = tmp_path_factory.mktemp("store"), free_port()

@@ -1,6 +1,5 @@
 """The whole stack, as processes: shared ones for all tests of a session, or one of a test's own."""
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +10,7 @@ from deploy.local.background import BackgroundStack, running
 from deploy.local.program import Output
 from deploy.local.programs import Model
 from deploy.local.stack import Options, Stack
+from tests import backing
 from tests.model_server import ModelServer
 
 HERE = Path(__file__).parent
@@ -110,8 +110,7 @@ def _log(config: pytest.Config, folder: Path) -> Output:
 
 
 def _options(data: Path, env: dict[str, str], model: Model | None = None) -> Options:
-    """Kafka and MongoDB are those in ``TEST_KAFKA`` and ``TEST_MONGO``, else the embedded ones."""
+    """Kafka and MongoDB are those of ``tests/backing.py``, else the embedded ones."""
     unique = uuid4().hex[:8]
     own = {"THREADMILL_MONGO_DATABASE": f"test_{unique}", "THREADMILL_TOPIC_PREFIX": f"test-{unique}."}
-    kafka, mongo = os.environ.get("TEST_KAFKA"), os.environ.get("TEST_MONGO")
-    return Options(data=data, kafka=kafka, mongo=mongo, model=model, env={**own, **env})
+    return Options(data=data, kafka=backing.kafka(), mongo=backing.mongo(), model=model, env={**own, **env})

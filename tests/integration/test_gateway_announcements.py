@@ -45,7 +45,7 @@ async def listen(bootstrap: str, prefix: str, *, n: int) -> Told:
 
     await consumer.start()
     try:
-        await eventually(complete, within_s=20)
+        await eventually(complete, within_s=60)
     finally:
         await consumer.stop()
     return told

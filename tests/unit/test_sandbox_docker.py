@@ -1,5 +1,6 @@
 """What the docker sandbox says to a daemon before it is chosen; the daemon is played."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +33,18 @@ def test_it_says_why_a_daemon_refuses(tmp_path: Path, monkeypatch: pytest.Monkey
             DockerBackend("threadmill/sandbox", None, Limits())
 
 
+def test_a_daemon_without_limits_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with daemon(tmp_path / "docker.sock", "1.44", "1.52", info={"MemoryLimit": True, "PidsLimit": False}):
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+        with pytest.raises(SandboxUnavailable, match="cannot limit containers: PidsLimit"):
+            DockerBackend("threadmill/sandbox", None, Limits())
+
+
 @contextmanager
-def daemon(path: Path, oldest: str, newest: str) -> Iterator[list[str]]:
-    """One without images that speaks these versions; gives what it is asked."""
+def daemon(
+    path: Path, oldest: str, newest: str, *, info: dict[str, bool] | None = None
+) -> Iterator[list[str]]:
+    """One that speaks these versions; gives what it is asked. With ``info`` it has the image, too."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,6 +55,8 @@ def daemon(path: Path, oldest: str, newest: str) -> Iterator[list[str]]:
                 self._answer(200, f'{{"ApiVersion": "{newest}", "MinAPIVersion": "{oldest}"}}')
             elif _number(version) < _number(oldest):
                 self._answer(400, f'{{"message": "client version {version} is too old"}}')
+            elif info is not None:
+                self._answer(200, json.dumps(info if self.path.endswith("/info") else {"Id": "sha256:ab"}))
             else:
                 self._answer(404, '{"message": "No such image"}')
 

@@ -25,6 +25,7 @@ USER = 10001
 HOME_BYTES, SHARED_MEMORY_BYTES, INODES = 64 * MIB, 16 * MIB, 20_000
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 API_TIMEOUT_S = 30
+LIMITED = ("MemoryLimit", "PidsLimit")  # as a daemon says of itself; rootless ones often cannot
 STREAM_HEADER = struct.Struct(">BxxxI")  # Docker's own frames around standard output and error
 STANDARD_ERROR = 2
 ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
@@ -180,7 +181,7 @@ class _StandardOutput:
 
 
 def _connected(image: str) -> docker.DockerClient:
-    """A client of a daemon that answers and has the image.
+    """A client of a daemon that answers, has the image, and can hold a container to its limits.
 
     Raises:
         SandboxUnavailable: one of them is missing.
@@ -195,12 +196,18 @@ def _connected(image: str) -> docker.DockerClient:
         raise SandboxUnavailable(f"no Docker daemon answers: {error}") from error
     try:
         client.images.get(image)
+        unlimited = [what for what in LIMITED if not client.info().get(what)]
     except ImageNotFound as error:
         client.close()
         raise SandboxUnavailable(f"there is no image {image}; see deploy/sandbox.Dockerfile") from error
     except (DockerException, OSError) as error:
         client.close()
         raise SandboxUnavailable(f"the Docker daemon does not say which images it has: {error}") from error
+    if unlimited:  # it would warn, and start the container without them
+        client.close()
+        raise SandboxUnavailable(
+            f"the Docker daemon cannot limit containers: {', '.join(unlimited)} (no cgroups)"
+        )
     return client
 
 

@@ -1,10 +1,10 @@
-"""The brokers that the suite runs against: ours, and Apache Kafka where TEST_KAFKA names one."""
+"""The brokers that the suite runs against: ours, and Apache Kafka where ``tests/backing.py`` finds one."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests import backing
 from tests.brokers import local_broker
 from tests.contract.broker.cluster import Cluster
 
@@ -12,10 +12,11 @@ from tests.contract.broker.cluster import Cluster
 @pytest.fixture(scope="session", params=["ours", "kafka"])
 def bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "kafka":
-        address = os.environ.get("TEST_KAFKA")
-        if not address:
-            pytest.skip("TEST_KAFKA gives no address of an Apache Kafka (deploy/kafka/run starts one)")
-        yield address
+        if not (given := backing.kafka()):
+            pytest.skip(
+                "no Apache Kafka: TEST_KAFKA names none (deploy/kafka/run starts one), no image is here"
+            )
+        yield given
     else:
         with local_broker() as address:
             yield address

@@ -24,6 +24,8 @@ K8S = ROOT / "deploy/k8s"
 VERSION = "1.32"
 Manifest: TypeAlias = dict[str, Any]
 KEDA = json.loads((Path(__file__).parent / "keda.schema.json").read_text())
+AGENT_SANDBOX = json.loads((Path(__file__).parent / "agent_sandbox.schema.json").read_text())
+CLAIMS = "extensions.agents.x-k8s.io"  # agent-sandbox's
 OPERATOR = "monitoring.coreos.com/v1"  # its CRDs have no schema here
 SERVICES = {"gateway": 8080, "run-orchestrator": 8081, "tool-code": 8082, "tool-retrieval": 8083}
 GROUPS = {
@@ -62,6 +64,8 @@ def check(manifests: list[Manifest]) -> None:
 def check_schema(manifest: Manifest) -> None:
     if manifest["apiVersion"].startswith("keda.sh/"):
         jsonschema.validate(manifest, KEDA)
+    elif manifest["apiVersion"].startswith(f"{CLAIMS}/"):
+        jsonschema.validate(manifest, AGENT_SANDBOX)
     elif manifest["apiVersion"] != OPERATOR:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
 

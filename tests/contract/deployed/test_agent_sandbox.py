@@ -1,11 +1,8 @@
 """``deploy/k8s/components/agent-sandbox``: what it adds, and that code in its pods reaches nothing."""
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -15,17 +12,16 @@ from services.tool_code.sandbox.driver.start import start_command
 from services.tool_code.sandbox.limits import MIB, Limits
 from services.tool_code.settings import Settings
 from tests.contract.deployed.manifests import (
+    CLAIMS,
     K8S,
     VERSION,
     Manifest,
     check_environment,
     check_restricted,
+    check_schema,
     deployments,
     kustomized,
 )
-
-CUSTOM = "extensions.agents.x-k8s.io/v1beta1"
-SCHEMA = json.loads((Path(__file__).parent / "agent_sandbox.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +42,7 @@ def template(manifests: list[Manifest]) -> dict[str, Any]:
 
 def test_it_is_valid(manifests: list[Manifest], template: dict[str, Any]) -> None:
     for manifest in manifests:
-        if manifest["apiVersion"] == CUSTOM:
-            jsonschema.validate(manifest, SCHEMA)
-        else:
-            kubernetes_validate.validate(manifest, VERSION, strict=True)
+        check_schema(manifest)
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -118,7 +111,7 @@ def test_the_pods_have_room_for_what_the_limits_allow(template: dict[str, Any]) 
 def test_the_code_workers_may_do_nothing_but_claim(manifests: list[Manifest]) -> None:
     (role,) = (m for m in manifests if m["kind"] == "Role")
     assert [(rule["apiGroups"], rule["resources"]) for rule in role["rules"]] == [
-        ([CUSTOM.partition("/")[0]], ["sandboxclaims"])
+        ([CLAIMS], ["sandboxclaims"])
     ]
     tokens = {
         name: deployment["spec"]["template"]["spec"]["automountServiceAccountToken"]

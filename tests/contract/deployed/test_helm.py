@@ -6,11 +6,23 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.contract.deployed.manifests import ROOT, SERVICES, Manifest, check, check_scaling, deployments
+from tests.contract.deployed.manifests import (
+    K8S,
+    ROOT,
+    SERVICES,
+    Manifest,
+    check,
+    check_environment,
+    check_restricted,
+    check_scaling,
+    check_schema,
+    deployments,
+)
 
 helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 
 CHART = ROOT / "deploy/helm/threadmill"
+POOL = "threadmill-sandboxes"
 DIGEST = "sha256:" + "ab" * 32
 EXISTING = {"services": {name: {"existingSecret": f"secret-of-{name}"} for name in SERVICES}}
 EVERYTHING = {
@@ -92,6 +104,56 @@ def test_a_service_can_be_left_out(name: str) -> None:
     assert deployments(manifests).keys() == SERVICES.keys() - {name}
 
 
+def test_a_pod_for_each_thread_is_that_of_the_manifests() -> None:
+    """``components/agent-sandbox`` is held against the code; the chart is held against it."""
+    on = {"enabled": True, "existingSecret": "pods", "warm": 5, "runtimeClassName": "gvisor"}
+    values = with_values(EXISTING, {"services": {"tool-code": {"agentSandbox": on}}})
+    report = helm.lint(CHART, values, strict=True)
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+    manifests = rendered(values)
+    for manifest in manifests:
+        check_schema(manifest)
+    check_environment(manifests)
+    made = {manifest["kind"]: manifest for manifest in manifests if manifest["metadata"]["name"] == POOL}
+    component = K8S / "components/agent-sandbox"
+    theirs = {
+        manifest["kind"]: manifest
+        for file in ("sandboxes.yaml", "access.yaml")
+        for manifest in yaml.safe_load_all((component / file).read_text())
+    }
+    assert made.keys() == theirs.keys()
+    ours, known = (each["SandboxTemplate"]["spec"]["podTemplate"]["spec"] for each in (made, theirs))
+    check_restricted("sandbox", ours)
+    assert ours.pop("runtimeClassName") == "gvisor"
+    (container,), (known_container,) = ours["containers"], known["containers"]
+    assert container.pop("image") == "registry.example/threadmill/sandbox:0.1.0"
+    assert container.pop("imagePullPolicy") == "IfNotPresent"
+    assert container["env"][0]["valueFrom"]["secretKeyRef"].pop("name") == "pods"
+    del known_container["image"], known_container["env"][0]["valueFrom"]["secretKeyRef"]["name"]
+    assert ours == known
+    assert made["SandboxWarmPool"]["spec"] == {"replicas": 5, "sandboxTemplateRef": {"name": POOL}}
+    assert made["Role"]["rules"] == theirs["Role"]["rules"]
+    assert made["RoleBinding"]["subjects"][0]["name"] == "threadmill-tool-code"
+    assert unlabelled(made["SandboxTemplate"]["spec"]["networkPolicy"]) == unlabelled(
+        theirs["SandboxTemplate"]["spec"]["networkPolicy"]
+    )
+    assert unlabelled(made["NetworkPolicy"]["spec"]) == unlabelled(theirs["NetworkPolicy"]["spec"])
+
+    pods = {name: m["spec"]["template"]["spec"] for name, m in deployments(manifests).items()}
+    assert [name for name, pod in pods.items() if pod["automountServiceAccountToken"]] == ["tool-code"]
+    (worker,) = pods["tool-code"]["containers"]
+    assert {"secretRef": {"name": "pods"}} in worker["envFrom"]
+    told = {variable["name"]: variable["value"] for variable in worker["env"]}
+    assert told["THREADMILL_SANDBOX"] == "agent-sandbox"
+    assert told["THREADMILL_SANDBOX_POOL"] == POOL
+    assert told["THREADMILL_SANDBOX_RUNTIME"] == "gvisor"
+
+
+def unlabelled(policy: Any) -> str:
+    """``policy`` as text, without the label that the chart gives all pods of a release."""
+    return yaml.safe_dump(policy).replace("app.kubernetes.io/instance: threadmill\n", "").replace(" ", "")
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -101,6 +163,8 @@ def test_a_service_can_be_left_out(name: str) -> None:
         {"services": {"gateway": {"digest": "latest"}}},
         {"services": {"tool-code": {"scaling": {"max": 49}}}},
         {"services": {"gatewy": {}}},
+        {"services": {"tool-code": {"agentSandbox": {"enabled": True}}}},
+        {"services": {"tool-code": {"agentSandbox": {"pods": 2}}}},
     ],
 )
 def test_values_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
