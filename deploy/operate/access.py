@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import topics as t
+from shared.files.gridfs import BUCKET
 from shared.topics import Topic
 
 DEAD = t.DEAD_LETTER_SUFFIX
@@ -79,12 +80,47 @@ def as_script(prefix: str) -> str:
     return "\n".join(f"{tool} {shlex.join(rule)}" for rule in kafka_rules(prefix)) + "\n"
 
 
-# Collections that a service reads and writes; "*": all of the database.
+FILES = ("files", f"{BUCKET}.files", f"{BUCKET}.chunks")
+# Collections that a service reads and writes, and no other.
 MONGO: dict[str, tuple[str, ...]] = {
-    "gateway": ("*",),
-    "run-orchestrator": ("*",),
-    "tool-code": ("tool_executions", "code_sessions", "files", "fs.files", "fs.chunks"),
-    "tool-retrieval": ("*",),
+    "gateway": (
+        "api_keys",
+        "assistants",
+        *FILES,
+        "gateway_slots",
+        "messages",
+        "parsed_files",
+        "parsed_texts",
+        "requests",
+        "reserved_runs",
+        "runs",
+        "search_results",
+        "threads",
+        "usage_windows",
+        "vector_store_file_batches",
+        "vector_store_files",
+        "vector_stores",
+    ),
+    "run-orchestrator": (
+        "brokers",
+        *FILES,
+        "messages",
+        "runs",
+        "search_results",
+        "vector_store_files",
+        "vector_stores",
+    ),
+    "tool-code": ("code_sessions", *FILES, "tool_executions"),
+    "tool-retrieval": (
+        *FILES,
+        "index_tables",
+        "parsed_files",
+        "parsed_texts",
+        "search_results",
+        "tool_executions",
+        "vector_store_files",
+        "vector_stores",
+    ),
 }
 ACTIONS = ("find", "insert", "update", "remove", "createIndex", "createCollection", "listIndexes")
 
@@ -95,10 +131,7 @@ def mongo_roles(database: str) -> list[dict[str, Any]]:
         {
             "createRole": f"threadmill-{service}",
             "privileges": [
-                {
-                    "resource": {"db": database, "collection": "" if name == "*" else name},
-                    "actions": list(ACTIONS),
-                }
+                {"resource": {"db": database, "collection": name}, "actions": list(ACTIONS)}
                 for name in collections
             ],
             "roles": [],

@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from shared import topics
 from shared.kafka import connect_admin
 from shared.settings import PREFIX, ServiceSettings
-from shared.stores.database import PyMongoError, connect
+from shared.stores.database import Database, OperationFailure, PyMongoError, connect
 
 PATIENCE_S = 10.0
 LOCK_INDEX = "one_active_per_thread"
+NOT_ALLOWED = 13  # MongoDB's code
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,27 @@ async def store(settings: ServiceSettings) -> list[Finding]:
                 findings.append(Finding("MongoDB", "not the primary: name the replica set", ok=False))
             if "setName" not in hello:
                 findings.append(Finding("MongoDB", "no replica set: a lost disk loses everything", ok=None))
-            indexes = await db["runs"].index_information()
+            await db["files"].find_one({"_id": ""})  # what every service may
+            findings.append(await _indexes(db))
+    except OperationFailure as error:
+        return [Finding("MongoDB", f"refuses: {(error.details or {}).get('errmsg', error.code)}", ok=False)]
     except (PyMongoError, TimeoutError) as error:
         return [Finding("MongoDB", f"not reachable: {type(error).__name__}", ok=False)]
     finally:
         db.client.close()
-    if LOCK_INDEX in indexes:
-        return [*findings, Finding("indexes", "there")]
-    return [*findings, Finding("indexes", "not there yet; the services make them when they start", ok=None)]
+    return findings
+
+
+async def _indexes(db: Database) -> Finding:
+    try:
+        found = await db["runs"].index_information()
+    except OperationFailure as error:
+        if error.code != NOT_ALLOWED:
+            raise
+        return Finding("indexes", "not looked at: this user does not reach the runs", ok=None)
+    if LOCK_INDEX in found:
+        return Finding("indexes", "there")
+    return Finding("indexes", "not there yet; the services make them when they start", ok=None)
 
 
 async def model(settings: Any) -> list[Finding]:
