@@ -14,7 +14,7 @@ from services.tool_retrieval.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+TIMEOUT_S = 5.0
 PAUSE_S = 10.0  # after a failure it is not asked: searches do not wait for one that is away
 
 
@@ -39,7 +39,7 @@ class HttpReranker:
 
     def __init__(self, url: str, api_key: str, model: str) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + "/", headers=headers, timeout=TIMEOUT)
+        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + "/", headers=headers, timeout=TIMEOUT_S)
         self._model = model
         self._asked_again_at = 0.0
 

@@ -31,6 +31,7 @@ async def test_a_reranker_says_the_order_and_the_score(
     kafka_bootstrap: str, mongo_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.tool_retrieval.reranker.PAUSE_S", 0.0)
+    monkeypatch.setattr("services.tool_retrieval.reranker.TIMEOUT_S", 60.0)  # a busy machine is no fault
     name = f"test_{uuid4().hex[:12]}"
     db = connect(mongo_url, name)
     with embedding_server(Preferring()) as server:

@@ -18,6 +18,11 @@ def server() -> Iterator[EmbeddingServer]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reranking, "TIMEOUT_S", 60.0)  # a busy machine is no fault
+
+
 @pytest.fixture
 async def reranker(server: EmbeddingServer) -> AsyncIterator[HttpReranker]:
     reranker = HttpReranker(server.url, "key-1", "some-model")
