@@ -108,6 +108,13 @@ class Api:
         return str(self.post("/threads", {"messages": messages})["id"])
 
 
+def started(client: Api, **fields: object) -> tuple[str, str]:
+    """Start a run on a thread with a message; return the paths of thread and run."""
+    thread, assistant = client.thread("Solve 3x + 11 = 14."), client.assistant()
+    run = client.post(f"/threads/{thread}/runs", {"assistant_id": assistant, **fields})
+    return f"/threads/{thread}", f"/threads/{thread}/runs/{run['id']}"
+
+
 class Worker:
     """Does to runs what the orchestrator would, step by step."""
 

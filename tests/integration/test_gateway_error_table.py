@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -68,11 +67,6 @@ class World:
     def close(self) -> None:
         self.v1.client.close()
         self.v2.client.close()
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")

@@ -2,31 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from shared.stores.database import Database, connect
 from tests.eventually import eventually
-from tests.integration.running_gateway import KEY, V2, Worker, running_gateway
+from tests.integration.running_gateway import KEY, V2, Worker
 from tests.integration.test_gateway_streams import PLAIN, made
 
 Record = tuple[str, str, Any]  # id, event, data
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
 
 
 @pytest.fixture
@@ -34,13 +22,6 @@ async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"} | V2
     async with httpx.AsyncClient(base_url=f"{url}/v1", headers=headers, timeout=30) as client:
         yield client
-
-
-@pytest.fixture
-def worker(mongo_url: str, database: str) -> Iterator[Worker]:
-    worker = Worker(mongo_url, database)
-    yield worker
-    worker.close()
 
 
 @pytest.fixture

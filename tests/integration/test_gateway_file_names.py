@@ -1,42 +1,12 @@
 """Where files are named: assistants, threads, messages and runs, in both versions, and what deleting does."""
 
-from collections.abc import Iterator
-from uuid import uuid4
-
-import pytest
-
 from services.gateway.wire.objects import AssistantFileObject, MessageFileObject
 from shared.runs.model import Json
-from tests.integration.running_gateway import V1, V2, Api, Worker, api, running_gateway
+from tests.integration.running_gateway import Api, Worker
 from tests.integration.test_gateway_files import upload
 
 CODE = {"type": "code_interpreter"}
 SEARCH = {"type": "file_search"}
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
-@pytest.fixture
-def v1(url: str) -> Iterator[Api]:
-    client = api(url, V1)
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
 
 
 def file(to: Api, name: str = "a.txt", purpose: str = "assistants") -> str:

@@ -34,20 +34,6 @@ def url(kafka_bootstrap: str, mongo_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def v1(url: str) -> Iterator[Api]:
-    client = api(url, V1)
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
-
-
 def send(
     to: Api,
     content: bytes = b"hello",

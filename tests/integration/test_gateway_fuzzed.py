@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -53,11 +52,6 @@ def model_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/v1"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")

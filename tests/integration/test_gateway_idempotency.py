@@ -34,17 +34,6 @@ FIRST = {"x-stainless-retry-count": "0"}
 HELLO = {"role": "user", "content": "Hello."}
 
 
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
 @pytest.fixture
 def direct(url: str) -> Iterator[Api]:
     made = api(url, V2)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,11 +14,6 @@ from tests.integration.api_keys import PEPPER, all_keys, make_key, revoke_key
 from tests.integration.running_gateway import KEY, V2, running_gateway
 
 WITHIN_S = 5.0
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")

@@ -1,40 +1,11 @@
 """What file search looks into: the vector stores of assistants and threads, whoever made them."""
 
 import asyncio
-from collections.abc import Iterator
-from uuid import uuid4
-
-import pytest
 
 from shared.runs.model import Json
-from tests.integration.running_gateway import V1, V2, Api, Worker, api, running_gateway
+from tests.integration.running_gateway import Api, Worker
 from tests.integration.test_gateway_file_names import CODE, SEARCH, assistant_v1, file, for_code
 from tests.integration.test_gateway_vector_stores import DAY_S, WEEKLY, ids, new_store
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
-@pytest.fixture
-def v1(url: str) -> Iterator[Api]:
-    client = api(url, V1)
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
 
 
 def stores_of(v2: Api, path: str) -> list[str]:

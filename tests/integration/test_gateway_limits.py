@@ -20,11 +20,6 @@ MESSAGE = {"role": "user", "content": "x" * 400}
 
 
 @pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
 def urls(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[tuple[str, str]]:
     given: dict[str, Any] = {"key_pepper": SecretStr(PEPPER)}
     with (

@@ -12,19 +12,8 @@ from services.gateway.ledger import Ledger
 from services.gateway.stores.requests import RequestStore
 from shared.errors import InvalidRequest
 from shared.stores.database import connect
-from tests.integration.running_gateway import V2, Api, api, running_gateway
+from tests.integration.running_gateway import V2, Api, api
 from tests.integration.test_gateway_idempotency import HELLO, finish, send
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,34 +1,11 @@
 """Assistants, threads and messages over HTTP, on a real store: made, read, listed, changed, deleted."""
 
-from collections.abc import Iterator
-from uuid import uuid4
-
 import pytest
 
 from services.gateway.wire.objects import AssistantObject, MessageObject, ThreadObject
 from tests.integration import recorded
 from tests.integration.recorded import check_shape
-from tests.integration.running_gateway import V1, V2, Api, api, running_gateway
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, f"gateway_{uuid4().hex[:12]}") as url:
-        yield url
-
-
-@pytest.fixture
-def v1(url: str) -> Iterator[Api]:
-    client = api(url, V1)
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
+from tests.integration.running_gateway import V1, V2, Api, api
 
 
 def test_an_assistant_has_the_recorded_shape_in_both_versions(v1: Api, v2: Api) -> None:

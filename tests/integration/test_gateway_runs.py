@@ -1,55 +1,12 @@
 """Runs over HTTP, on a real store: made, locked, read."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
-
-import pytest
 
 from services.gateway.wire.objects import RunObject, RunStepObject
 from tests.integration import recorded
 from tests.integration.recorded import check_shape
-from tests.integration.running_gateway import V1, V2, Api, Worker, api, running_gateway
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
-@pytest.fixture
-def v1(url: str) -> Iterator[Api]:
-    client = api(url, V1)
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
-
-
-@pytest.fixture
-def worker(mongo_url: str, database: str) -> Iterator[Worker]:
-    worker = Worker(mongo_url, database)
-    yield worker
-    worker.close()
-
-
-def started(client: Api, **fields: object) -> tuple[str, str]:
-    """Start a run on a thread with a message; return the paths of thread and run."""
-    thread, assistant = client.thread("Solve 3x + 11 = 14."), client.assistant()
-    run = client.post(f"/threads/{thread}/runs", {"assistant_id": assistant, **fields})
-    return f"/threads/{thread}", f"/threads/{thread}/runs/{run['id']}"
+from tests.integration.running_gateway import Api, Worker, started
 
 
 def test_a_run_has_the_recorded_shape_in_both_versions(v1: Api, v2: Api) -> None:

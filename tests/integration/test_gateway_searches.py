@@ -16,27 +16,9 @@ from tests.integration.test_gateway_vector_stores import new_store
 
 
 @pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def searcher(url: str, kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[Searcher]:
     with searching(kafka_bootstrap, mongo_url, database) as searcher:
         yield searcher
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
 
 
 @pytest.fixture

@@ -2,17 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from services.gateway.wire.objects import MessageObject, RunObject, RunStepObject, ThreadObject
 from shared.runs.model import Json
-from tests.integration.running_gateway import KEY, V1, V2, Worker, running_gateway
+from tests.integration.running_gateway import KEY, V1, V2, Worker
 
 PLAIN = [
     "thread.run.created",
@@ -30,29 +29,11 @@ PLAIN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
 @pytest.fixture
 async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"} | V2
     async with httpx.AsyncClient(base_url=f"{url}/v1", headers=headers, timeout=30) as client:
         yield client
-
-
-@pytest.fixture
-def worker(mongo_url: str, database: str) -> Iterator[Worker]:
-    worker = Worker(mongo_url, database)
-    yield worker
-    worker.close()
 
 
 async def made(client: httpx.AsyncClient, path: str, **body: Any) -> str:

@@ -1,8 +1,6 @@
 """Files of vector stores over HTTP: one by one and in batches, their attributes, their text."""
 
 import asyncio
-from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
@@ -11,27 +9,9 @@ from shared.files.parsed import ParsedFile, ParsedFiles
 from shared.runs.model import Json
 from shared.stores.database import connect
 from tests.integration.retrieval_stand_in import Librarian
-from tests.integration.running_gateway import V2, Api, api, running_gateway
+from tests.integration.running_gateway import Api
 from tests.integration.test_gateway_file_names import file
 from tests.integration.test_gateway_vector_stores import counts, ids, new_store
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Vector stores over HTTP, on a real store: made, listed, counted, changed, expired, deleted."""
 
 import json
-from collections.abc import Iterator
 from uuid import uuid4
 
 import httpx
@@ -21,24 +20,6 @@ from tests.integration.test_gateway_file_names import file
 DAY_S = 86_400
 WEEKLY = {"anchor": "last_active_at", "days": 7}
 NONE = {"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 0}
-
-
-@pytest.fixture(scope="module")
-def database() -> str:
-    return f"gateway_{uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def url(kafka_bootstrap: str, mongo_url: str, database: str) -> Iterator[str]:
-    with running_gateway(kafka_bootstrap, mongo_url, database) as url:
-        yield url
-
-
-@pytest.fixture
-def v2(url: str) -> Iterator[Api]:
-    client = api(url, V2)
-    yield client
-    client.client.close()
 
 
 @pytest.fixture
