@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from shared.runs.model import Json, Run
-from shared.runs.rules import MAX_RINGS, MAX_TAKE_OVERS
+from shared.runs.rules import MAX_TAKE_OVERS, most_rings
 from shared.topics import RUN_COMMANDS, TOOL_REQUESTS_CODE, TOOL_REQUESTS_RETRIEVAL, Topic
 
 REQUESTS = {"code_interpreter": TOOL_REQUESTS_CODE, "file_search": TOOL_REQUESTS_RETRIEVAL}
@@ -84,7 +84,7 @@ def _of_tools(run: Run, now: float) -> tuple[str, str, float]:
     waited = f"for {now - since(run):.0f} s" if run.events else ""
     asked = "Its request was sent once" if not run.rings else f"The request was repeated {_times(run.rings)}"
     then = "the request is sent again"
-    if run.rings >= MAX_RINGS:
+    if run.rings >= most_rings(run):
         then = "the model is told that the tool did not answer, and goes on"
     return f"The run waits {waited} for {names}. {asked}.", then, run.wake_at
 

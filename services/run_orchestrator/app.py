@@ -69,6 +69,7 @@ class Orchestrator:
             self._build_turn,
             owner=f"{socket.gethostname()}-{uuid4().hex[:8]}",
             lease_s=settings.lease_s,
+            call_s=settings.call_timeout_s,
             most=settings.concurrent_turns,
         )
         self._handlers = Handlers(

@@ -30,6 +30,7 @@ class Settings(FileSettings):
     model_silence_s: PositiveFloat = 120.0  # a model that sends nothing for this long is given up
     model_tries: PositiveInt = 4  # of one turn, while the replies are faulty or refused
 
+    call_timeout_s: PositiveFloat = 60.0  # tool_code's, so that its longest call is waited for
     ingest_wait_s: NonNegativeFloat = 60.0  # at most: for files that its vector stores still take in
 
     drain_s: NonNegativeFloat = (

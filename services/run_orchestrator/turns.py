@@ -35,6 +35,7 @@ class Turns:
         *,
         owner: str,
         lease_s: float,
+        call_s: float,
         most: int,
     ) -> None:
         self.owner = owner
@@ -42,6 +43,7 @@ class Turns:
         self._publisher = publisher
         self._build_turn = build_turn
         self._lease_s = lease_s
+        self._call_s = call_s
         self._most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[str, Turn] = {}
@@ -85,7 +87,7 @@ class Turns:
 
     def claim(self, run: Run) -> Run:
         """Return the run claimed for this process; unchanged if it is not to be had. Not saved yet."""
-        return advance(run, Claimed(self.owner, time.time(), self._lease_s))
+        return advance(run, Claimed(self.owner, time.time(), self._lease_s, self._call_s))
 
     def start(self, run: Run) -> None:
         """Work on ``run``, which this process has claimed and saved.

@@ -11,11 +11,15 @@ from shared.runs.model import ErrorCode, Json, ToolCall, Usage
 
 @dataclass(frozen=True)
 class Claimed:
-    """A replica takes the run, to work on it for at least ``lease_s`` seconds."""
+    """A replica takes the run, to work on it for at least ``lease_s`` seconds.
+
+    ``call_s``: for how long one tool call may run where this replica works.
+    """
 
     owner: str
     now: float
     lease_s: float
+    call_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,7 @@ class Run(Frozen):
     owner: str | None = None
     wake_at: float = 0.0  # Unix seconds: when a sweeper should look, if nothing happened until then
     rings: int = 0  # tool requests repeated since the calls were made
+    more_rings: int = 0  # than usual, before the calls are given up: so long may one of them take
     attempt: int = 0  # take-overs of work in progress
     turn: int = 0  # model turns begun
     version: int = 0

@@ -5,6 +5,7 @@ Every change of a run in the whole system is one call of :func:`advance`, saved 
 at least once, owners lose their lease, clients cancel what just ended. That is normal.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ ANNOUNCE_S = 3.0  # whoever changes a run announces it at once; a sweeper does w
 RING_FIRST_S = 5.0
 RING_MOST_S = 60.0
 MAX_RINGS = 7  # in 315 s since the last answer: then the calls that are open are given up
+MAX_RINGS_S = 315.0  # a call that may run longer is waited for longer
 SORRY = "Sorry, something went wrong."
 UNANSWERED = "The tool did not answer in time. It may have done its work, or some of it, or nothing."
 
@@ -46,8 +48,18 @@ def advance(run: Run, fact: f.Fact) -> Run:
 
 def answers_by(run: Run) -> float:
     """Until when the open tool calls are waited for (Unix seconds), unless one of them is answered."""
-    pauses = sum(_ring_pause_s(ring) for ring in range(run.rings + 1, MAX_RINGS + 1))
+    pauses = sum(_ring_pause_s(ring) for ring in range(run.rings + 1, most_rings(run) + 1))
     return min(run.wake_at + pauses, float(run.expires_at))
+
+
+def most_rings(run: Run) -> int:
+    """How often the requests of open tool calls are repeated, at most."""
+    return MAX_RINGS + run.more_rings
+
+
+def _more_rings(call_s: float) -> int:
+    """So many that a call may begin up to ``RING_MOST_S`` late, and run for ``call_s``."""
+    return max(0, math.ceil((call_s + RING_MOST_S - MAX_RINGS_S) / RING_MOST_S))
 
 
 def _ring_pause_s(ring: int) -> float:
@@ -67,7 +79,8 @@ def _claimed(run: Run, fact: f.Claimed) -> Run:
     if run.attempt > MAX_TAKE_OVERS:
         return decide(run, _sorry(), fact.now)
     turns = sum(step.type == "tool_calls" and step.status == "completed" for step in run.steps)
-    run = run.evolve(phase="llm", owner=fact.owner, wake_at=fact.now + fact.lease_s, turn=turns + 1, rings=0)
+    run = run.evolve(phase="llm", owner=fact.owner, wake_at=fact.now + fact.lease_s, turn=turns + 1)
+    run = run.evolve(rings=0, more_rings=_more_rings(fact.call_s))
     if run.status == "in_progress":
         return run
     return emit_run(run.evolve(status="in_progress", started_at=int(fact.now)), "in_progress", fact.now)
@@ -157,7 +170,7 @@ def _outputs_submitted(run: Run, fact: f.OutputsSubmitted) -> Run:
 def _rung(run: Run, fact: f.Rung) -> Run:
     if run.phase != "tools":
         return run
-    if run.rings >= MAX_RINGS:
+    if run.rings >= most_rings(run):
         return _unanswered(run, fact.now)
     wait_s = _ring_pause_s(run.rings + 1)
     return run.evolve(rings=run.rings + 1, wake_at=min(fact.now + wait_s, run.expires_at))

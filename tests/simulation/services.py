@@ -112,6 +112,7 @@ class Replica(Orchestrator):
             self._build_turn,
             owner=process.name,
             lease_s=SETTINGS.lease_s,
+            call_s=SETTINGS.call_timeout_s,
             most=most,
         )
         self._handlers = Handlers(self._runs, self._turns, self._publisher, self._follow_up, SECRET)

@@ -27,7 +27,7 @@ async def test_the_draft_of_a_cancelled_run_whose_owner_died_is_closed(db: Datab
     await messages.write_step(run, run.step)
     assert run.wake_at == NOW + CANCEL_S
     follow_up = FollowUp(runs, messages, publisher, SecretStr("s"))
-    turns = Turns(runs, publisher, cast(Any, None), owner="b", lease_s=15.0, most=1)
+    turns = Turns(runs, publisher, cast(Any, None), owner="b", lease_s=15.0, call_s=60.0, most=1)
     await Handlers(runs, turns, publisher, follow_up, SecretStr("s")).advance_run(run)
     ended, message = await runs.get(run.id), await db["messages"].find_one({})
     assert ended is not None

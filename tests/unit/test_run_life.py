@@ -15,6 +15,7 @@ from shared.runs.rules import (
     UNANSWERED,
     advance,
     answers_by,
+    most_rings,
 )
 from tests.unit.run_samples import (
     ANSWERED,
@@ -163,6 +164,21 @@ def test_calls_that_nobody_answers_are_given_up_and_the_model_is_told() -> None:
     assert (run.phase, run.step) == ("runnable", None)
     assert [call.output for call in run.steps[-1].calls][-1] == UNANSWERED
     assert advance(run, f.ToolAnswered("c1", "too late", NOW)) is run
+
+
+@pytest.mark.parametrize("call_s", [0.0, 60.0, 255.0, 256.0, 316.0, 1800.0])
+def test_no_call_is_given_up_before_it_may_have_run_its_whole_time(call_s: float) -> None:
+    claimed = f.Claimed("a", NOW, LEASE_S, call_s)
+    patient = QUEUED.evolve(expires_at=int(NOW) + 7200)
+    run = after(patient, claimed, of_epoch(f.CallsStarted(0, NOW), 1), of_epoch(calls_made(CODE), 1))
+    begins_late_s, rings = RING_MOST_S, 0
+    assert answers_by(run) - NOW >= begins_late_s + call_s
+    given_up_at = answers_by(run)
+    while run.phase == "tools":
+        rung_at = run.wake_at
+        run, rings = after(run, f.Rung(rung_at)), rings + 1
+    assert (rung_at, rings - 1) == (given_up_at, most_rings(run))
+    assert (rings - 1 == MAX_RINGS) == (call_s <= 255)
 
 
 def test_the_client_is_still_asked_when_the_hosted_calls_are_given_up() -> None:
