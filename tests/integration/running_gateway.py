@@ -155,6 +155,11 @@ class Worker:
         )
         return await self.settle(run_id)
 
+    async def let_go(self, run_id: str) -> Run:
+        """End a run that is being cancelled."""
+        await self._apply(run_id, lambda run: f.Stopped(run.epoch, time.time()))
+        return await self.settle(run_id)
+
     async def settle(self, run_id: str) -> Run:
         for step in (await self.get(run_id)).steps:
             if step.message_id:
