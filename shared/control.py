@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from shared import topics
 from shared.events import Control
-from shared.kafka import connection, start
+from shared.kafka import reading, start
 from shared.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ async def listen(
     await after.wait()
     partition = TopicPartition(settings.topic_prefix + topics.CONTROL.name, 0)
     while True:
-        consumer = AIOKafkaConsumer(**connection(settings), group_id=None)
+        consumer = AIOKafkaConsumer(**reading(settings), group_id=None)
         try:
             await start(consumer)
             consumer.assign([partition])

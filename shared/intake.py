@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from shared import metrics, tracing
 from shared.failpoints import failpoint
-from shared.kafka import connection, start
+from shared.kafka import reading, start
 from shared.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         session_ms = int(self._settings.kafka_session_s * 1000)
         while True:
             consumer = AIOKafkaConsumer(
-                **connection(self._settings),
+                **reading(self._settings),
                 session_timeout_ms=session_ms,
                 heartbeat_interval_ms=session_ms // 3,
                 group_id=self._group,

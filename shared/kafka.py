@@ -35,6 +35,12 @@ async def hold_back(error: Exception) -> None:
     raise error
 
 
+def reading(settings: ServiceSettings) -> dict[str, Any]:
+    """Return how a consumer of named topics reaches the broker."""
+    # Any other client would ask for all topics of the cluster so often, and decode them.
+    return {**connection(settings), "metadata_max_age_ms": METADATA_MS}
+
+
 def connection(settings: ServiceSettings) -> dict[str, Any]:
     """Return how a client of aiokafka reaches the broker: its address, and who asks."""
     protocol = settings.kafka_security_protocol
@@ -42,7 +48,6 @@ def connection(settings: ServiceSettings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap,
         "security_protocol": protocol,
         "ssl_context": tls(settings),
-        "metadata_max_age_ms": METADATA_MS,
     }
     if protocol.startswith("SASL"):
         arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
@@ -75,11 +80,12 @@ def _security(settings: ServiceSettings) -> BaseSecurity | None:
 
 
 def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
+    """Return what consumes; what is sent goes through a ``Publisher``."""
     return KafkaBroker(
         settings.kafka_bootstrap,
         client_id=client_id,
         security=_security(settings),
-        acks="all",
+        consumer_only=True,
         middlewares=[on_failure],
         logger=logging.getLogger("records"),
         log_level=logging.DEBUG,
@@ -117,8 +123,9 @@ async def connect_admin(settings: ServiceSettings) -> AIOKafkaAdminClient:
 
 async def generation(admin: AIOKafkaAdminClient) -> str:
     """Return the broker's cluster id. Another one than before means: it has forgotten everything."""
-    cluster = await admin.describe_cluster()
-    return str(cluster["cluster_id"])
+    # As describe_cluster, which would ask for all topics of the cluster with their partitions.
+    cluster = await admin._get_cluster_metadata(topics=[])
+    return str(cluster.cluster_id)
 
 
 async def ensure_topics(admin: AIOKafkaAdminClient, settings: ServiceSettings) -> None:

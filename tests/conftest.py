@@ -18,8 +18,9 @@ from tests.processes import beside_python, free_port, listening
 os.environ.setdefault("THREADMILL_WARM_SANDBOXES", "0")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka_bootstrap() -> Iterator[str]:
+    """A broker for each module: the topics of hundreds of tests on one would cost each client time."""
     if given := backing.kafka():
         yield given
         return

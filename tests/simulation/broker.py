@@ -275,11 +275,11 @@ class Admin:
     def __init__(self, broker: Broker, process: Process) -> None:
         self._broker, self._process = broker, process
 
-    async def describe_cluster(self) -> dict[str, str]:
+    async def _get_cluster_metadata(self, topics: Sequence[str]) -> SimpleNamespace:
         await self._process.reach("look at the broker")
         if self._broker.away:
             raise KafkaConnectionError("no broker")
-        return {"cluster_id": self._broker.generation}
+        return SimpleNamespace(cluster_id=self._broker.generation)
 
 
 def batch_of(records: Sequence[Record]) -> Any:

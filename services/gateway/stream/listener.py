@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from services.gateway.stream.frames import Arrived, Unreadable, parse
 from services.gateway.stream.pace import Pace
 from shared.backoff import backoff_s
-from shared.kafka import connection, start
+from shared.kafka import reading, start
 from shared.settings import ServiceSettings
 from shared.topics import RUN_STREAM
 
@@ -52,7 +52,7 @@ class Listener:
     async def _listen_once(self, slot: int) -> None:
         partition = TopicPartition(self._settings.topic_prefix + RUN_STREAM.name, slot)
         consumer = AIOKafkaConsumer(
-            **connection(self._settings),
+            **reading(self._settings),
             client_id="gateway-stream",
             group_id=None,
             enable_auto_commit=False,
