@@ -47,7 +47,7 @@ class Gate:
     def open(self) -> None:
         self._opened.set()
 
-    async def reached(self, *, within_s: float = 10.0) -> None:
+    async def reached(self, *, within_s: float = 30.0) -> None:
         """Wait until a reply is held here.
 
         Raises:

@@ -80,7 +80,7 @@ class Launcher:
             return not self.alive()
 
         try:
-            await eventually(nothing, within_s=10)
+            await eventually(nothing, within_s=30)
         except AssertionError:
             left = [_read(pid, "cmdline").replace("\0", " ") for pid in self.alive()]
             raise AssertionError(f"left behind: {left}") from None

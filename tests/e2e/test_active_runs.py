@@ -108,7 +108,7 @@ async def test_cancelling_what_the_model_works_on(api: Api, model: ModelServer, 
     run = api.run(api.thread("Hello"), api.assistant(name))
     await gate.reached()
     assert api.post(cancel_path(run))["status"] == "cancelling"
-    run = await api.reaches(run, "cancelled", within_s=10)
+    run = await api.reaches(run, "cancelled", within_s=30)
     assert run["cancelled_at"] >= run["started_at"]
     (asked,) = [request for request in model.requests if request.model == name]
 
@@ -129,7 +129,7 @@ async def test_cancelling_while_code_runs(api: Api, model: ModelServer, name: st
 
     await eventually(calls, within_s=30)
     api.post(cancel_path(run))
-    run = await api.reaches(run, "cancelled", within_s=10)
+    run = await api.reaches(run, "cancelled", within_s=30)
     (step,) = api.steps(run)
     assert (step["type"], step["status"]) == ("tool_calls", "cancelled")
 
@@ -139,7 +139,7 @@ async def test_cancelling_what_waits_for_outputs(api: Api, model: ModelServer, n
     thread = api.thread("Hello")
     run = await api.reaches(api.run(thread, api.assistant(name, tools=[F])), "requires_action")
     assert api.post(cancel_path(run))["required_action"] is None
-    run = await api.reaches(run, "cancelled", within_s=10)
+    run = await api.reaches(run, "cancelled", within_s=30)
     assert run["required_action"] is None
     assert api.steps(run)[0]["status"] == "cancelled"
     assert run["usage"]["total_tokens"] == 15

@@ -30,7 +30,7 @@ class Dead:
         lines = (await self.run("list")).splitlines()
         return [line.split() for line in lines[1:]]
 
-    async def until(self, count: int, *, within_s: float = 20) -> list[list[str]]:
+    async def until(self, count: int, *, within_s: float = 60) -> list[list[str]]:
         """Wait until there are so many letters."""
 
         async def there() -> list[list[str]] | None:

@@ -107,7 +107,7 @@ class Client:
         await eventually(lambda: self.publisher.request(topics.TOOL_RESULTS, result.run_id, result))
 
     async def until(
-        self, run: m.Run, *statuses: str, phase: str | None = None, within_s: float = 20
+        self, run: m.Run, *statuses: str, phase: str | None = None, within_s: float = 60
     ) -> m.Run:
         async def reached() -> m.Run | None:
             found = await self.runs.get(run.id)

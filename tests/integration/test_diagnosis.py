@@ -26,7 +26,7 @@ async def test_a_run_that_nobody_takes_then_one_that_waits_for_its_client(
             lag = client.get(path)["lag"]
             return lag is not None and lag["records"] == 1 and lag["topic"].startswith("run-commands")
 
-        await eventually(told, within_s=20)
+        await eventually(told, within_s=60)
         found = client.get(path)
         assert (found["object"], found["status"], found["phase"]) == (
             "thread.run.diagnosis",

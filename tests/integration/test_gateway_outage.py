@@ -52,7 +52,7 @@ async def test_it_serves_without_a_broker_and_announces_messages_later(client: A
         async def connected() -> bool:
             return ready(client)["kafka"] == "ok"
 
-        await eventually(connected, within_s=20)
+        await eventually(connected, within_s=60)
         consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
         await consumer.start()
         try:

@@ -50,14 +50,14 @@ async def test_at_capacity_a_run_is_left_where_it_is_and_another_replica_takes_i
     model.script(replace(say("slow"), gate=gate, gate_before=0))
     async with orchestrator(settings, db) as client:
         busy = await client.create_run()
-        await gate.reached(within_s=20)
+        await gate.reached(within_s=60)
         waiting = await client.create_run()
 
         async def left() -> bool:
             lag = await lag_of(settings, RUN_COMMANDS)
             return lag is not None and lag["records"] > 0
 
-        await eventually(left, within_s=20)
+        await eventually(left, within_s=60)
         found = await client.runs.get(waiting.id)
         assert found is not None
         assert (found.status, found.epoch) == ("queued", 0)

@@ -158,7 +158,7 @@ async def test_without_a_vector_store_there_is_nothing_to_search(
     client: Client, searcher: Searcher, model: ModelServer
 ) -> None:
     model.script(call(search("sky")), say("I have no files."))
-    run = await client.until(await create(client, []), "completed", within_s=10)
+    run = await client.until(await create(client, []), "completed", within_s=60)
     assert searcher.requests == []
     assert run.steps[0].calls[0].output == "There are no files to search."
 
@@ -250,6 +250,6 @@ async def test_a_lost_request_is_sent_again(
     searcher.answer = lose  # type: ignore[method-assign,assignment]
     model.script(call(search("sky")), say("Blue【2:0†sky.txt】."))
     run = await create(client, [store])
-    run = await client.until(run, "completed", within_s=15)
+    run = await client.until(run, "completed", within_s=60)
     assert len(searcher.requests) == 1
     assert run.steps[0].calls[0].results

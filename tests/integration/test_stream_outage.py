@@ -51,7 +51,7 @@ async def test_streams_survive_a_broker_that_forgets(db: Database) -> None:
         check(await reading, before.run)
         with local_broker(port=port):
             await make_topics(settings)
-            await eventually(live, within_s=20)
+            await eventually(live, within_s=60)
             after, again = history(), streams.open()
             async with Publisher(settings, client_id="test") as publisher:
                 await send(publisher, after, again)

@@ -136,7 +136,7 @@ async def test_a_store_that_is_deleted_is_dropped(client: Client, settings: Sett
         left = await client.db["vector_store_files"].find_one({"vector_store_id": store})
         return left is None and not folders_of(settings, store)
 
-    await eventually(gone, within_s=20)
+    await eventually(gone, within_s=60)
 
 
 async def test_an_expired_store_is_dropped_but_its_files_are_still_listed(
@@ -151,7 +151,7 @@ async def test_an_expired_store_is_dropped_but_its_files_are_still_listed(
     async def gone() -> bool:
         return not folders_of(settings, store)
 
-    await eventually(gone, within_s=20)
+    await eventually(gone, within_s=60)
     page, _ = await VectorStoreFiles(client.db).page(store, PageQuery())
     assert [file["filename"] for file in page] == ["fox.txt"]
 

@@ -105,7 +105,7 @@ async def test_a_program_that_dies_is_started_again(supervisor: Supervisor, line
     await supervisor.strike("worker")
 
     assert await eventually(lambda: lines.seen("worker", "here", times=2))
-    await supervisor.wait_ready("worker", within_s=10)
+    await supervisor.wait_ready("worker", within_s=30)
     assert supervisor.pid("worker") != first
 
 
@@ -122,11 +122,11 @@ async def test_each_life_is_prepared_before_it_counts_as_ready(supervisor: Super
         prepared.append(supervisor.pid("broker"))
 
     await supervisor.start(program("broker", OBEDIENT, prepare=prepare))
-    await supervisor.wait_ready("broker", within_s=10)
+    await supervisor.wait_ready("broker", within_s=30)
     assert prepared == [supervisor.pid("broker")]
 
     await supervisor.strike("broker")
-    await supervisor.wait_ready("broker", within_s=10)
+    await supervisor.wait_ready("broker", within_s=30)
     assert len(set(prepared)) == 2
 
 
@@ -213,7 +213,7 @@ async def test_without_restarts_it_stays_away_until_it_is_started(lines: Lines) 
 
     await supervisor.strike("worker")
     with pytest.raises(ProgramError, match="it was ended by SIGKILL"):
-        await supervisor.wait_ready("worker", within_s=10)
+        await supervisor.wait_ready("worker", within_s=30)
 
     await supervisor.start(program("worker", OBEDIENT))
     assert await eventually(lambda: lines.seen("worker", "here", times=2))
