@@ -9,13 +9,28 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from shared.stores.database import Database, connect
 from tests import backing
 from tests.processes import beside_python, free_port, listening
 
+BY_ITSELF = "::test_no_schedule_breaks_an_invariant["  # needs nothing that the others of its file start
+
 # A sandbox kept warm costs a second of CPU for each service that a test starts; the pool has its own test.
 os.environ.setdefault("THREADMILL_WARM_SANDBOXES", "0")
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests stay in one process, but for those that go wherever there is time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if BY_ITSELF in nodeid else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="module")
