@@ -12,6 +12,7 @@ import pytest
 from deploy.local.folder import DataFolder
 from deploy.local.ports import free_port
 from tests.e2e.launcher import Launcher, launched
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
 
@@ -29,6 +30,10 @@ async def test_from_the_first_start_to_the_last(tmp_path: Path) -> None:
         assert "The answers come from the demo model" in launcher.said
         assert "x = 1" in launcher.said
 
+        async def noted() -> bool:
+            return DataFolder(data).welcomed.exists()
+
+        await eventually(noted)
         launcher.signal(signal.SIGKILL)
         await launcher.leaves_nothing()
 
