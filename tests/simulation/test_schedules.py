@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.explore import explore
 
 PORTION = 250
-PORTIONS = 80
+PORTIONS = 24
 
 
 @pytest.mark.parametrize("portion", range(PORTIONS))
