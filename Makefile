@@ -13,7 +13,7 @@ up: .venv/.embedded ## start Threadmill on this machine: an API on port 8080, no
 	@exec $(BIN)/threadmill up $(ARGS)
 
 test: .venv/.dev ## run the tests, two files at a time
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=20 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=20 $(ARGS)
 
 chaos: .venv/.dev ## break everything for ten minutes and see whether all promises hold
 	$(BIN)/python -m tests.chaos $(ARGS)
