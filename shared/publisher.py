@@ -20,7 +20,7 @@ from shared.dead_letters import MOST_BYTES, Cause, headers_of
 from shared.events import Control, FileCommand, Frame, RunCommand
 from shared.failpoints import failpoint
 from shared.kafka import connection, start
-from shared.runs.model import Published, Run, Slot
+from shared.runs.model import Event, Published, Run, Slot
 from shared.runs.views import WITHDRAWN, at_event
 from shared.settings import ServiceSettings
 from shared.tasks import until_done
@@ -77,14 +77,17 @@ class Publisher:
             raise
         return producer
 
+    def untold(self, run: Run) -> tuple[Event, ...]:
+        """Return the events that nobody is known to have told the broker that is there."""
+        return run.events[run.published.n if run.published.generation == self.generation else 0 :]
+
     async def announce(self, run: Run) -> Run:
         """Send the run's unpublished events to the feed and to open streams, in order.
 
         Returns the run with its watermark moved, or as it was if the broker did not answer.
         """
         generation = self.generation  # another may be there by the time the records have arrived
-        done = run.published.n if run.published.generation == generation else 0
-        new = run.events[done:]
+        new = self.untold(run)
         if not new or not generation:  # what nobody could find again if that broker forgets it
             return run
         for event in new:

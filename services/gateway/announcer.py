@@ -94,8 +94,8 @@ class Announcer:
         if reason == "cancel_requested":
             await publisher.control(Control(run_id=run.id, thread_id=run.thread_id))
             failpoint("gateway.control_sent")
-            if not await self._show_messages(run):
-                return
+        if not await self._show_messages(run):
+            return
         run = await publisher.announce(run)
         failpoint("gateway.run_announced")
         await publisher.command(
@@ -105,12 +105,13 @@ class Announcer:
 
     async def _show_messages(self, run: Run) -> bool:
         """Write what its owner may not have come to write: no message is told of before it can be read."""
+        untold = {event.step_id for event in self._publisher.untold(run)}
         try:
             for step in run.steps:
-                if step.message_id:
+                if step.message_id and step.id in untold:
                     await self._messages.write_step(run, step)
         except PyMongoError as error:
-            log.warning("a cancelled run is told of later", extra={"reason": repr(error)})
+            log.warning("a run is told of later", extra={"reason": repr(error)})
             return False
         return True
 

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError
 
 from shared import topics
 from shared.events import Control
-from shared.publisher import Publisher
-from shared.settings import ServiceSettings
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 PARTITIONS = 2
 SHAKEN = {topic.name for topic in topics.WORK}  # records of these may be lost, doubled, or late
 SESSION_S = 10.0  # after that long, a group does without a member that died
-REQUEST_TIMEOUT_S = 10.0  # so long a producer tries again
 DEAD = topics.DEAD_LETTER_SUFFIX
 
 
@@ -203,72 +200,6 @@ class Member:
         return sum(max(len(log) - self._group.committed.get(n, 0), 0) for n, log in enumerate(logs))
 
 
-class Producer:
-    """Keeps the order of what one process sends, as an idempotent producer does; answers may be lost."""
-
-    def __init__(self, broker: Broker, process: Process) -> None:
-        self._broker = broker
-        self._process = process
-        self._free_s = 0.0
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes,
-        *,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-    ) -> asyncio.Future[None]:
-        await self._process.reach(f"send to {topic}")
-        loop = self._process.world.loop
-        answer: asyncio.Future[None] = loop.create_future()
-        now = loop.time()
-        self._later(now + self._process.world.latency_s(), now, answer, topic, key, value, headers)
-        return answer
-
-    async def send_and_wait(self, topic: str, value: bytes, **arguments: Any) -> None:
-        await (await self.send(topic, value, **arguments))
-
-    async def stop(self) -> None:
-        pass
-
-    def _later(self, at_s: float, *record: Any) -> None:
-        self._free_s = max(self._free_s + 1e-6, at_s)
-        self._process.world.loop.call_at(self._free_s, self._arrive, *record)
-
-    def _arrive(self, sent_s: float, answer: asyncio.Future[None], topic: str, *record: Any) -> None:
-        world, broker = self._process.world, self._broker
-        if self._process.stopped_until_s > world.loop.time() and not self._process.dead:
-            self._later(self._process.stopped_until_s, sent_s, answer, topic, *record)
-            return
-        if self._process.dead and world.random.random() < 0.5:
-            return  # it was not on the wire yet
-        if broker.away:
-            if world.loop.time() < sent_s + REQUEST_TIMEOUT_S:
-                self._later(broker.away_until_s, sent_s, answer, topic, *record)
-            else:
-                _fail(answer)
-            return
-        broker.append(topic, *record)
-        if world.strikes("ack lost", self._process):
-            _fail(answer)
-        else:
-            world.loop.call_later(world.latency_s(), _succeed, answer)
-
-
-class SimulatedPublisher(Publisher):
-    """The product's publisher, over the simulated broker."""
-
-    def __init__(self, settings: ServiceSettings, broker: Broker, process: Process) -> None:
-        super().__init__(settings, client_id=process.name)
-        self._broker, self._process = broker, process
-
-    async def _start(self, **arguments: Any) -> Any:
-        return Producer(self._broker, self._process)
-
-
 class Admin:
     """What tells the broker's generation."""
 
@@ -285,14 +216,3 @@ class Admin:
 def batch_of(records: Sequence[Record]) -> Any:
     """What FastStream hands to a handler of batches."""
     return SimpleNamespace(raw_message=tuple(records))
-
-
-def _succeed(answer: asyncio.Future[None]) -> None:
-    if not answer.done():
-        answer.set_result(None)
-
-
-def _fail(answer: asyncio.Future[None]) -> None:
-    if not answer.done():
-        answer.set_exception(KafkaTimeoutError("no answer"))
-        answer.exception()  # seen, whether or not anybody waits

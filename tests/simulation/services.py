@@ -37,9 +37,10 @@ from shared.stores.search_results import SearchResultStore
 from shared.stores.vector_store_files import VectorStoreFiles
 from shared.stores.vector_stores import VectorStores
 from shared.topics import RUN_COMMANDS, TOOL_RESULTS, Topic
-from tests.simulation.broker import Admin, Broker, Member, SimulatedPublisher, batch_of
+from tests.simulation.broker import Admin, Broker, Member, batch_of
 from tests.simulation.model import ScriptedModel
 from tests.simulation.process import Killed, Process
+from tests.simulation.producer import SimulatedPublisher
 from tests.simulation.tools import LEASE_S, SimulatedIntake, build_worker
 
 T = TypeVar("T")

@@ -19,8 +19,9 @@ from shared.intake import Intake
 from shared.settings import ServiceSettings
 from shared.stores.executions import ExecutionStore
 from shared.topics import TOOL_REQUESTS_CODE
-from tests.simulation.broker import PARTITIONS, Broker, Member, SimulatedPublisher
+from tests.simulation.broker import PARTITIONS, Broker, Member
 from tests.simulation.process import Process
+from tests.simulation.producer import SimulatedPublisher
 
 LEASE_S = 15.0
 POLL_S = 5.0  # less often than the product, whose empty polls would fill the schedule
