@@ -15,6 +15,7 @@ from shared import topics
 from shared.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
+records = logging.getLogger("records")
 
 RETRY_PAUSE_S = 1.0
 START_PATIENCE_S = 2.0
@@ -79,6 +80,14 @@ def _security(settings: ServiceSettings) -> BaseSecurity | None:
     )
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """FastStream warns that it creates no topics; ``ensure_topics`` does."""
+    return not record.getMessage().startswith("Topic creation is skipped")
+
+
+records.addFilter(_is_news)
+
+
 def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
     """Return what consumes; what is sent goes through a ``Publisher``."""
     return KafkaBroker(
@@ -87,7 +96,7 @@ def build_broker(settings: ServiceSettings, *, client_id: str) -> KafkaBroker:
         security=_security(settings),
         consumer_only=True,
         middlewares=[on_failure],
-        logger=logging.getLogger("records"),
+        logger=records,
         log_level=logging.DEBUG,
         graceful_timeout=0.5,
         metadata_max_age_ms=METADATA_MS,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from services.tool_retrieval.stopwords import STOPWORDS
 
 WORD = re.compile(r"\w+")
-FULL_MARKS = 6.0  # BM25 of one word of the query that is in a window; measured, and flat from 3 to 9
+FULL_MARKS = 6.0  # BM25 of one word of the query that is in a window; chosen with DOUBT (RESULTS.md)
 DOUBT = 3  # words that every query has beside its own, and no window
 
 
