@@ -1,8 +1,8 @@
 """``deploy/compose.yaml`` started with what is here: our images, and stand-ins for those of others.
 
-Where no image can be pulled there is no Compose either, so the file is read here: its services with their
-environment, health checks and walls, on the host's network and on free ports. The embedded broker and store
-stand in for Kafka and MongoDB.
+For daemons without networks and machines without Compose, which ``tests/e2e/test_compose.py`` asks for, the
+file is read here: its services with their environment, health checks and walls, on the host's network and on
+free ports. The embedded broker and store stand in for Kafka and MongoDB.
 """
 
 import re

@@ -25,7 +25,7 @@ HEALTH = {"test", "interval", "timeout", "retries"}
 
 
 def test_every_field_is_one_of_the_specification() -> None:
-    assert set(COMPOSE) == {"name", "services", "volumes", "x-service", "x-environment", "x-model"}
+    assert set(COMPOSE) == {"name", "services", "volumes", "x-build", "x-service", "x-environment", "x-model"}
     for name, service in COMPOSE["services"].items():
         assert service.keys() <= FIELDS, name
         assert service.get("healthcheck", {}).keys() <= HEALTH, name
