@@ -32,5 +32,6 @@ async def create_thread(
     messages = await add_messages(stores, caller, thread["_id"], body.messages or [], behind=0)
     failpoint("gateway.thread_messages_stored")
     await stores.threads.add(thread)
+    stores.runs.thread_added(thread["_id"])
     failpoint("gateway.thread_stored")
     return thread, messages

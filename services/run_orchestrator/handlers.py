@@ -98,12 +98,10 @@ class Handlers:
     async def _go_on(self, run: Run) -> None:
         if run.phase == "ending" or any(step.superseded for step in run.steps):
             await self._follow_up.show_messages(run)  # a lost attempt's draft is closed, or leaves the thread
-        run = await self._publisher.announce(run)
-        failpoint("orchestrator.claim_announced")
         if run.phase == "llm" and run.owner == self._turns.owner:
-            self._turns.start(run)
+            self._turns.start(run)  # which announces what is new
         else:
-            await self._follow_up.after(run)
+            await self._follow_up.after(await self._publisher.announce(run))
 
     async def give_up_command(self, command: RunCommand) -> None:
         """The command fails each time: end its run, which the sweeper would only fail with again."""

@@ -35,6 +35,10 @@ class Ledger:
         self._late.append(slot)
         self.run = heard_by(self.run, self._late)
 
+    async def tell(self) -> None:
+        """Announce what was not announced yet."""
+        self.run = heard_by(await self._publisher.announce(self.run), self._late)
+
     async def save(self, fact: f.Fact) -> Run:
         """Save ``fact``, show the messages that it changed, and announce its events.
 
@@ -53,7 +57,8 @@ class Ledger:
         for step in _changed_messages(before, after):
             await self._messages.write_step(after, step)
         failpoint("orchestrator.fact_shown")
-        self.run = heard_by(await self._publisher.announce(after), self._late)
+        if after.phase != "ending":  # else it is told with the end, which comes at once
+            await self.tell()
         failpoint("orchestrator.fact_announced")
         if after.status == "cancelling" and after.phase == "llm":
             raise Cancelled(after.id)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 
 from services.run_orchestrator.context import PromptBudgetUsedUp, keep_first, room_for, select
@@ -13,7 +13,7 @@ from services.run_orchestrator.frames import Deltas
 from services.run_orchestrator.ledger import Cancelled, Fenced, Ledger
 from services.run_orchestrator.model import Model
 from services.run_orchestrator.pictures import Pictures
-from services.run_orchestrator.prompt import Beside, build_prompt, completion_budget
+from services.run_orchestrator.prompt import Beside, Prompt, build_prompt, completion_budget
 from services.run_orchestrator.replies import ModelTrouble
 from services.run_orchestrator.searchable import StoreExpired
 from services.run_orchestrator.surroundings import Surroundings, sources_of
@@ -21,10 +21,11 @@ from shared.backoff import backoff_s
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.runs import facts as f
-from shared.runs.model import Run, Slot, Usage
+from shared.runs.model import Json, Run, Slot, Usage
 from shared.runs.rules import SORRY
 from shared.stores.database import Document, PyMongoError
 from shared.stores.messages import MessageStore
+from shared.tasks import both
 
 log = logging.getLogger(__name__)
 
@@ -96,24 +97,22 @@ class Turn:
             ModelTrouble: there is none.
             StoreExpired: a vector store of the run is gone.
         """
-        run = self._ledger.run
-        if completion_budget(run) == 0:
+        if completion_budget(self._ledger.run) == 0:
             await self._conclude(self._out_of("max_completion_tokens"))
             return
         failpoint("orchestrator.turn_begun")
-        await self._surroundings.stores.ready(run, self._aside)
-        beside = await self._surroundings.of(run, self._model.window(run.settings.model))
         try:
-            thread = await self._pictures.put_into(run, await self._thread(run, beside))
+            (prompt, sources), _ = await both(self._read(), self._ledger.tell())
         except PromptBudgetUsedUp:
             await self._conclude(self._out_of("max_prompt_tokens"))
             return
-        prompt, sources = build_prompt(run, thread, beside), sources_of(run, thread, beside)
+        failpoint("orchestrator.claim_announced")
         self._draft = Draft(self._ledger, self._deltas, prompt, sources)
+        model = self._ledger.run.settings.model
         for failures in range(1, self._tries + 1):
             try:
                 failpoint("orchestrator.model_asked")
-                async with aclosing(self._model.stream(run.settings.model, self._draft.prompt)) as pieces:
+                async with aclosing(self._model.stream(model, self._draft.prompt)) as pieces:
                     async for piece in pieces:
                         await self._draft.take(piece)
                         failpoint("orchestrator.piece_taken")
@@ -125,6 +124,19 @@ class Turn:
                 failpoint("orchestrator.turn_done")
                 await self._follow_up.after(self._ledger.run)
                 return
+
+    async def _read(self) -> tuple[Prompt, Mapping[str, Json] | None]:
+        """Return what the model is told, and what its markers may refer to.
+
+        Raises:
+            PromptBudgetUsedUp: what must be told is more than the run may use.
+            StoreExpired: a vector store of the run is gone.
+        """
+        run = self._ledger.run
+        await self._surroundings.stores.ready(run, self._aside)
+        beside = await self._surroundings.of(run, self._model.window(run.settings.model))
+        thread = await self._pictures.put_into(run, await self._thread(run, beside))
+        return build_prompt(run, thread, beside), sources_of(run, thread, beside)
 
     async def _thread(self, run: Run, beside: Beside) -> list[Document]:
         """The messages that fit. Raises PromptBudgetUsedUp."""

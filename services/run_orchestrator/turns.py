@@ -97,6 +97,7 @@ class Turns:
         assert run.owner == self.owner, "only a claimed run is worked on"
         task = asyncio.create_task(self._work(run), name=run.id)
         self._tasks[run.id] = task
+        task.add_done_callback(lambda task: self._forget(run.id, task))
         self._look_for_room()
 
     def stop(self, run_id: str) -> None:
@@ -155,12 +156,14 @@ class Turns:
                 log.error("the store does not answer; the run goes on after its lease", exc_info=error)
             except Fenced:
                 log.warning("the run has another owner; its turn is dropped here")
-            finally:
-                if self._tasks.get(run.id) is asyncio.current_task():
-                    del self._tasks[run.id]
-                    self._turns.pop(run.id, None)
-                    self._reasons.pop(run.id, None)
-                    self._look_for_room()
+
+    def _forget(self, run_id: str, task: asyncio.Task[None]) -> None:
+        """Not at the task's end: one that is cancelled before it began has none."""
+        if self._tasks.get(run_id) is task:
+            del self._tasks[run_id]
+            self._turns.pop(run_id, None)
+            self._reasons.pop(run_id, None)
+            self._look_for_room()
 
     async def _work_or_let_go(self, turn: Turn, run: Run) -> None:
         try:

@@ -28,14 +28,23 @@ class Numbered:
         if len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]
 
+    def note_empty(self, thread_id: str) -> None:
+        """The thread was made here, without a member."""
+        if thread_id not in self._known:
+            self.note(thread_id, 0)
+
     def seen(self, thread_id: str) -> int:
         """Return the last number that was seen here; 0 if none was."""
         return self._known.get(thread_id, 0)
 
+    def behind(self, thread_id: str) -> int | None:
+        """Return the last number as far as this process knows, without looking; None if it knows nothing."""
+        return self._known.get(thread_id)
+
     async def last(self, thread_id: str) -> int:
         """Return the highest number in the thread; 0 if it has no member."""
         last = await self._last_from(thread_id, self.seen(thread_id) or 1)
-        if last == 0 and thread_id in self._known:
+        if last == 0 and self.seen(thread_id):
             del self._known[thread_id]
             last = await self._last_from(thread_id, 1)
         if last:

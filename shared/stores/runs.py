@@ -45,17 +45,25 @@ class RunStore:
         Raises:
             ThreadBusy: the thread already has an active run.
         """
+        last = self._numbered.behind(run.thread_id)
         for _ in range(MAX_TRIES):
-            run = run.evolve(seq=await self._numbered.last(run.thread_id) + 1)
+            if last is None:
+                last = await self._numbered.last(run.thread_id)
+            run = run.evolve(seq=last + 1)
             try:
                 await self._runs.insert_one(_document(run))
             except DuplicateKeyError:
                 if await self.active_id(run.thread_id):
                     raise ThreadBusy from None
+                last = None
                 continue  # somebody took the place in the list, and is done already
             self._numbered.note(run.thread_id, run.seq)
             return run
         raise Stale(f"could not add a run to {run.thread_id}")
+
+    def thread_added(self, thread_id: str) -> None:
+        """The thread is new: its first run need not look for others."""
+        self._numbered.note_empty(thread_id)
 
     async def active_id(self, thread_id: str) -> str | None:
         """Return the id of the thread's active run, if it has one."""
