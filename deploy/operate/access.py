@@ -81,7 +81,7 @@ def as_script(prefix: str) -> str:
 
 
 FILES = ("files", f"{BUCKET}.files", f"{BUCKET}.chunks")
-# Collections that a service reads and writes, and no other.
+# Collections that a service reaches, and no other.
 MONGO: dict[str, tuple[str, ...]] = {
     "gateway": (
         "api_keys",
@@ -122,7 +122,13 @@ MONGO: dict[str, tuple[str, ...]] = {
         "vector_stores",
     ),
 }
-ACTIONS = ("find", "insert", "update", "remove", "createIndex", "createCollection", "listIndexes")
+# Of them, those that a service only reads.
+ONLY_READ: dict[str, tuple[str, ...]] = {
+    "run-orchestrator": (*FILES, "search_results", "vector_store_files"),
+    "tool-retrieval": FILES,
+}
+READ = ("find",)
+ACTIONS = (*READ, "insert", "update", "remove", "createIndex", "createCollection", "listIndexes")
 
 
 def mongo_roles(database: str) -> list[dict[str, Any]]:
@@ -131,13 +137,17 @@ def mongo_roles(database: str) -> list[dict[str, Any]]:
         {
             "createRole": f"threadmill-{service}",
             "privileges": [
-                {"resource": {"db": database, "collection": name}, "actions": list(ACTIONS)}
+                {"resource": {"db": database, "collection": name}, "actions": list(_actions(service, name))}
                 for name in collections
             ],
             "roles": [],
         }
         for service, collections in MONGO.items()
     ]
+
+
+def _actions(service: str, collection: str) -> tuple[str, ...]:
+    return READ if collection in ONLY_READ.get(service, ()) else ACTIONS
 
 
 def as_mongosh(database: str) -> str:

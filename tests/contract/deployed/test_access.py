@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from deploy.operate import doctor
-from deploy.operate.access import MONGO, mongo_roles
+from deploy.operate.access import MONGO, ONLY_READ, mongo_roles
 from shared.files.gridfs import BUCKET
 from shared.stores.database import Database, OperationFailure
 from tests.contract.test_layering import FILES, imports, name_of
@@ -44,6 +44,21 @@ def test_a_role_names_no_whole_database() -> None:
         for privilege in role["privileges"]:
             assert privilege["resource"]["db"] == "threadmill"
             assert privilege["resource"]["collection"]
+
+
+def test_what_a_service_only_reads_is_written_by_others_alone() -> None:
+    may: dict[str, dict[str, set[str]]] = {}
+    for role in mongo_roles("threadmill"):
+        granted = {each["resource"]["collection"]: set(each["actions"]) for each in role["privileges"]}
+        may[role["createRole"].removeprefix("threadmill-")] = granted
+    reading = [(service, name) for service, names in ONLY_READ.items() for name in names]
+    assert reading
+    for service, name in reading:
+        assert may[service][name] == {"find"}
+        assert any("insert" in granted.get(name, ()) for granted in may.values()), f"nobody writes {name}"
+    for service, granted in may.items():
+        others = granted.keys() - set(ONLY_READ.get(service, ()))
+        assert all(granted[name] >= {"find", "insert", "update", "remove"} for name in others)
 
 
 async def test_the_doctor_says_what_a_user_does_not_reach() -> None:
