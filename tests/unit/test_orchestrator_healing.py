@@ -1,5 +1,6 @@
 """What others do for a process that is gone, or behind the times. Found by the simulation."""
 
+import asyncio
 from typing import Any, cast
 
 from pydantic import SecretStr
@@ -33,6 +34,17 @@ async def test_the_draft_of_a_cancelled_run_whose_owner_died_is_closed(db: Datab
     assert ended is not None
     assert message is not None
     assert (ended.status, message["status"]) == ("cancelled", "incomplete")
+
+
+async def test_a_turn_that_is_stopped_before_it_began_gives_its_place_back(db: Database) -> None:
+    runs, publisher = RunStore(db), RecordingPublisher()
+    turns = Turns(runs, publisher, cast(Any, None), owner="a", lease_s=15.0, call_s=60.0, most=1)
+    run = turns.claim(created(new_run(), NOW))
+    turns.start(run)
+    assert turns.full
+    turns.stop(run.id)
+    async with asyncio.timeout(10), turns.place():
+        assert turns.full
 
 
 async def test_a_new_broker_gets_what_somebody_counted_for_published_too_late(db: Database) -> None:
