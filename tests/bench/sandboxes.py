@@ -25,6 +25,7 @@ from services.tool_code.sandbox.session import Session
 from shared.ids import new_id
 from shared.tasks import in_background
 from tests.bench import report
+from tests.bench.public import LIBRARY, public_library
 from tests.bench.scaling import calling
 from tests.bench.spread import Spread
 from tests.eventually import eventually
@@ -190,7 +191,18 @@ def docker_exec(times: int) -> Spread | None:
     return Spread.of(took)
 
 
-def tables(times: int) -> Iterator[str]:
+def beside(times: int, *, public: bool) -> Iterator[list[object]]:
+    if spread := docker_exec(times):
+        yield ["`docker exec` for each call", spread]
+    if public:
+        measured = public_library(IMAGE, times)
+        yield [
+            f"`{LIBRARY}`, a session kept open",
+            f"not measured: {measured}" if isinstance(measured, str) else measured,
+        ]
+
+
+def tables(times: int, *, public: bool) -> Iterator[str]:
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder, started(kind, Path(folder)) as backend:
             if isinstance(backend, str):
@@ -201,16 +213,17 @@ def tables(times: int) -> Iterator[str]:
                 hop = uvloop.run(through_kafka(Path(folder) / "data", kind, times))
                 lines.append(["`1+1`: from Kafka to Kafka", hop])
                 yield report.table([f"{kind}: {backend.description}", "p50 / p95 ms"], lines)
-    if spread := docker_exec(times):
-        yield report.table(["beside it", "p50 / p95 ms"], [["`docker exec` for each call", spread]])
+    if lines := list(beside(times, public=public)):
+        yield report.table(["`1+1` beside it", "p50 / p95 ms"], lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.bench.sandboxes", description=__doc__)
     parser.add_argument("--times", type=int, default=10, help="how often each thing is done")
+    parser.add_argument("--public", action="store_true", help=f"also {LIBRARY}, installed for the moment")
     parser.add_argument("--no-save", action="store_true", help="print only")
     given = parser.parse_args()
-    said = "\n".join([report.heading(), *tables(given.times)])
+    said = "\n".join([report.heading(), *tables(given.times, public=given.public)])
     sys.stdout.write(said)
     if not given.no_save:
         with report.RESULTS.open("a") as results:
