@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from services.tool_code.calls import Calls
 from services.tool_code.files import Files
 from services.tool_code.handlers import Handlers
+from services.tool_code.room import most_sandboxes
 from services.tool_code.sandbox.choose import Unavailable, choose_backend
 from services.tool_code.sandbox.pool import Pool
 from services.tool_code.sessions import Sessions
@@ -111,7 +112,8 @@ class ToolCode:
         metrics.SANDBOX.labels(chosen.name).set(1)
         self._sandbox = f"ok {chosen.name}: {chosen.description}"
         pool = Pool(chosen, self._settings.warm_sandboxes)
-        sessions = Sessions(self._db, pool, self._owner, self._settings.session_idle_s)
+        most = self._settings.most_sandboxes or most_sandboxes()
+        sessions = Sessions(self._db, pool, self._owner, idle_s=self._settings.session_idle_s, most=most)
         stack.push_async_callback(pool.close)
         await stack.enter_async_context(in_background(pool.run()))
         stack.push_async_callback(sessions.close)

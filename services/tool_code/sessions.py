@@ -47,19 +47,25 @@ class Held:
 class Sessions:
     """What a thread's sandbox has seen is in the store, so that a new one, here or elsewhere, is told:
     whether there were ``calls``, and the ``files`` that they made.
+
+    ``most``: sandboxes that are kept. One more closes that which nobody used for the longest time; those
+    whose code runs are not closed, and may be more.
     """
 
-    def __init__(self, db: Database, backend: Backend, owner: str, idle_s: float) -> None:
+    def __init__(self, db: Database, backend: Backend, owner: str, *, idle_s: float, most: int) -> None:
         self._sessions = db["code_sessions"]
         self._backend = backend
         self._owner = owner
         self._idle_s = idle_s
+        self._most = most
+        self._closing: set[asyncio.Task[None]] = set()
         self._held: dict[str, Held] = {}
 
     @asynccontextmanager
     async def of_thread(self, thread_id: str) -> AsyncIterator[Held]:
         """Take the thread's turn: its calls run one after the other. ``session`` is alive, or None."""
         held = self._held.setdefault(thread_id, Held())
+        held.used_at = time.monotonic()  # also while it waits for its turn
         async with held.lock:
             if held.session and not held.session.alive:
                 held.session = None
@@ -71,6 +77,7 @@ class Sessions:
         """Give the thread a new sandbox. Raises SandboxStartFailed."""
         found = await self._sessions.find_one({"_id": thread_id}) or {}
         held.earlier = int(found.get("calls", 0))
+        self._make_room()
         failpoint("tool_code.session_starting")
         starting = asyncio.ensure_future(self._backend.start(thread_id))
         try:
@@ -107,6 +114,18 @@ class Sessions:
                     log.info("closing an idle sandbox", extra={"thread_id": thread_id})
                     await held.session.close()
 
+    def _make_room(self) -> None:
+        """For one more. What its files were is in the store, so that the thread can have them again."""
+        live = [held for held in self._held.values() if held.session]
+        idle = sorted((held for held in live if not held.lock.locked()), key=lambda held: held.used_at)
+        for held in idle[: max(len(live) + 1 - self._most, 0)]:
+            assert held.session is not None, "only live ones are looked at"
+            log.info("closing a sandbox for want of room", extra={"session_id": held.session.session_id})
+            closing = asyncio.create_task(held.session.close())
+            held.session = None
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
     async def close(self) -> None:
         closing = [held.session.close() for held in self._held.values() if held.session]
-        await asyncio.gather(*closing, return_exceptions=True)
+        await asyncio.gather(*closing, *self._closing, return_exceptions=True)

@@ -26,6 +26,7 @@ class Settings(FileSettings):
 
     call_timeout_s: PositiveFloat = 60.0
     warm_sandboxes: NonNegativeInt = 1  # started ahead, each about 90 MB
+    most_sandboxes: PositiveInt | None = None  # kept for their threads; None: by memory, 128 MiB of 60 % each
     session_idle_s: PositiveFloat = 3600.0
     concurrent_calls: PositiveInt = 4
     drain_s: NonNegativeFloat = 0.0  # calls that run when the service is stopped get this long to end

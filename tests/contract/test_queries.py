@@ -121,7 +121,7 @@ async def of_executions(db: Database) -> Called:
 
 
 async def of_sessions(db: Database) -> Called:
-    called = Called(Sessions(db, cast(Backend, NoSandbox()), "a", idle_s=1))
+    called = Called(Sessions(db, cast(Backend, NoSandbox()), "a", idle_s=1, most=9))
     held = Held()
     await called.start("thread_1", held)
     await called.note_call("thread_1", held)

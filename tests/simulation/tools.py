@@ -161,6 +161,6 @@ def build_worker(
     db = world.store.seen_by(process)
     publisher = SimulatedPublisher(settings, world.broker, process)
     executions = ExecutionStore(db, process.name, LEASE_S)
-    sessions = Sessions(db, cast(Backend, Sandboxes(process)), process.name, idle_s=600.0)
+    sessions = Sessions(db, cast(Backend, Sandboxes(process)), process.name, idle_s=600.0, most=9)
     calls = TracedCalls(executions, sessions, NoFiles(), publisher, timeout_s=60.0)
     return executions, Handlers(calls, publisher), publisher
