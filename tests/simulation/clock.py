@@ -5,13 +5,14 @@ import heapq
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
-from typing import Any, TypeVarTuple
+from typing import Any, TypeAlias, TypeVarTuple
 from unittest.mock import patch
 
 Ts = TypeVarTuple("Ts")
+real_sleep = asyncio.sleep
 BEGIN = 1_800_000_000.0  # Unix seconds
 
 
@@ -20,7 +21,7 @@ class NothingLeft(Exception):
 
 
 class _Due:
-    """Something to call: all of a handle that tasks, timeouts and ``sleep`` use."""
+    """Something to call: all of a handle that tasks and timeouts use."""
 
     __slots__ = ("_args", "_call", "_context", "_when")
 
@@ -38,30 +39,41 @@ class _Due:
     def cancelled(self) -> bool:
         return self._call is None
 
+    done = cancelled  # a future that is done is not waited for either
+
     def when(self) -> float:
         return self._when
+
+
+# What tasks and futures ask for, which they never take back: nine of ten. Or who sleeps.
+_Next: TypeAlias = "tuple[Callable[..., object], tuple[object, ...], Context] | _Due | asyncio.Future[None]"
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """Single-threaded, without files or sockets. The same program runs the same way each time.
 
-    Half of a schedule is spent here, so it has its own queue: the base class's looks for sockets and
-    threads between all calls.
+    Most of a schedule is spent in waiting for one answer after the other, so it has its own queue: the base
+    class's looks for sockets and threads between all calls, and makes a handle for each of them.
     """
+
+    get_debug = staticmethod(bool)  # asked for each future
+    _stopping: bool  # the base class's
 
     def __init__(self) -> None:
         super().__init__()
         self._now_s = 0.0
         self._set = 0  # timers ever, so that those of one time keep their order
-        self._due: deque[_Due] = deque()
-        self._later: list[tuple[float, int, _Due]] = []
-        self.set_debug(False)
+        self._due: deque[_Next] = deque()
+        self._later: list[tuple[float, int, _Due | asyncio.Future[None]]] = []
 
     def time(self) -> float:
         return self._now_s
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Any:
-        due = _Due(callback, args, context, self._now_s)
+        if context is not None:
+            self._due.append((callback, args, context))
+            return None
+        due = _Due(callback, args, None, self._now_s)
         self._due.append(due)
         return due
 
@@ -78,27 +90,40 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> Any:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
+    def sleep(self, seconds: float) -> "asyncio.Future[None]":
+        """Return what is done in ``seconds``, at a fraction of what ``asyncio.sleep`` costs."""
+        woken: asyncio.Future[None] = asyncio.Future(loop=self)
+        self._set += 1
+        heapq.heappush(self._later, (self._now_s + seconds, self._set, woken))
+        return woken
+
     def _run_once(self) -> None:
         """What the base class does again and again: all that is due now, and what is due next."""
-        due, later = self._due, self._later
-        while later and later[0][2]._call is None:
-            heapq.heappop(later)
-        if not due:
-            if not later:
-                raise NothingLeft
-            self._now_s = max(self._now_s, later[0][0])
-        while later and later[0][0] <= self._now_s:
-            due.append(heapq.heappop(later)[2])
-        for _ in range(len(due)):
-            each = due.popleft()
-            if (call := each._call) is None:
-                continue
-            try:
-                each._context.run(call, *each._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                self.call_exception_handler({"message": f"exception in {call!r}", "exception": error})
+        due, later, now_s = self._due, self._later, self._now_s
+        while not self._stopping:
+            if not due:
+                while later and later[0][2].done():
+                    heapq.heappop(later)
+                if not later:
+                    raise NothingLeft
+                now_s = self._now_s = max(now_s, later[0][0])
+            while later and later[0][0] <= now_s:
+                due.append(heapq.heappop(later)[2])
+            for _ in range(len(due)):
+                each = due.popleft()
+                try:
+                    if isinstance(each, tuple):
+                        call, args, context = each
+                        context.run(call, *args)
+                    elif not isinstance(each, _Due):
+                        if not each.done():
+                            each.set_result(None)
+                    elif each._call is not None:
+                        each._context.run(each._call, *each._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": f"exception in {each!r}", "exception": error})
 
 
 @contextmanager
@@ -111,12 +136,23 @@ def virtual_time(seed: int) -> Iterator[VirtualLoop]:
         with (
             patch.object(time, "time", lambda: BEGIN + loop.time()),
             patch.object(time, "monotonic", loop.time),
+            patch.object(asyncio, "sleep", _sleep_on(loop)),
         ):
             yield loop
             _let_go(loop)
     finally:
         random.setstate(state)
         loop.close()
+
+
+def _sleep_on(loop: VirtualLoop) -> Callable[[float], Awaitable[None]]:
+    async def sleep(seconds: float) -> None:
+        if seconds <= 0:
+            await real_sleep(0)
+        else:
+            await loop.sleep(seconds)
+
+    return sleep
 
 
 def _let_go(loop: VirtualLoop) -> None:

@@ -33,7 +33,10 @@ class Process:
         world = self.world
         world.steps += 1
         world.disturb(self, what)
-        await asyncio.sleep(world.latency_s())
+        if latency_s := world.latency_s():
+            await world.loop.sleep(latency_s)
+        else:
+            await asyncio.sleep(0)
         if (left_s := self.stopped_until_s - world.loop.time()) > 0 and not self.dead:
             await asyncio.sleep(left_s)
         if self.dead:

@@ -1,6 +1,6 @@
 """The protocol under faults: in each schedule, every invariant holds. More of them: ``make simulate``.
 
-A schedule takes 45 ms of CPU. Each portion goes to whichever process is free (``tests/conftest.py``).
+A schedule takes 40 ms of CPU. Each portion goes to whichever process is free (``tests/conftest.py``).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.explore import explore
 
 PORTION = 250
-PORTIONS = 24
+PORTIONS = 40
 
 
 @pytest.mark.parametrize("portion", range(PORTIONS))
