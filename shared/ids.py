@@ -3,7 +3,8 @@
 import hashlib
 import secrets
 import string
-import time
+
+from shared import clock
 
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24  # 62**24 is more than 2**142: nobody guesses one
@@ -46,4 +47,4 @@ def new_sequence() -> int:
     Nanoseconds since 1970 with random low bits, below 2**63: finer than the seconds of
     ``created_at``, and two replicas do not draw the same one in practice.
     """
-    return (time.time_ns() & ~0xFFF) | secrets.randbits(12)
+    return (int(clock.now() * 1e9) & ~0xFFF) | secrets.randbits(12)

@@ -6,7 +6,6 @@ watermark says that the broker has them, and a sweeper announces what was left.
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -15,7 +14,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 
-from shared import feed, metrics, topics, tracing
+from shared import clock, feed, metrics, topics, tracing
 from shared.dead_letters import MOST_BYTES, Cause, headers_of
 from shared.events import Control, FileCommand, Frame, RunCommand
 from shared.failpoints import failpoint
@@ -132,7 +131,7 @@ class Publisher:
                     record.topic + topics.DEAD_LETTER_SUFFIX,
                     (record.value or b"")[:MOST_BYTES],
                     key=record.key,
-                    headers=headers_of(record, cause, time.time()),
+                    headers=headers_of(record, cause, clock.now()),
                 )
         except BROKER_AWAY as error:
             log.error("could not set a record aside", exc_info=error)

@@ -2,15 +2,16 @@
 
 import argparse
 import sys
-import time
 
 from deploy.local.folder import DataFolder
 from deploy.local.keys import KeysError, open_store
 from services.gateway.diagnosis import diagnosis, lines, topic_awaited
 from services.gateway.lag import lag_of
+from shared import clock
 from shared.settings import ServiceSettings
 from shared.stores.database import PyMongoError
 from shared.stores.runs import RunStore
+from shared.stores.store_time import look
 
 
 async def why(arguments: argparse.Namespace) -> int:
@@ -20,6 +21,7 @@ async def why(arguments: argparse.Namespace) -> int:
         db = open_store(arguments, folder)
         try:
             run = await RunStore(db).get(arguments.run)
+            await look(db)
         finally:
             db.client.close()
     except (KeysError, PyMongoError) as error:
@@ -35,6 +37,6 @@ async def why(arguments: argparse.Namespace) -> int:
     if bootstrap and topic:
         settings = ServiceSettings(kafka_bootstrap=bootstrap, topic_prefix=arguments.prefix)
         lag = await lag_of(settings, topic)
-    now = time.time()
+    now = clock.now()
     sys.stdout.writelines(line + "\n" for line in lines(diagnosis(run, now) | {"lag": lag}, now))
     return 0

@@ -7,14 +7,13 @@ whoever finds it there untold tells it (here for messages, in the orchestrator f
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Literal, Self
 
 from services.gateway.settings import Settings
-from shared import metrics
+from shared import clock, metrics
 from shared.broker_watch import BrokerWatch
 from shared.events import Control, FileCommand, RunCommand, SearchRequested
 from shared.failpoints import failpoint
@@ -144,7 +143,7 @@ class Announcer:
                 continue
             try:
                 failpoint("gateway.sweeping")
-                left = await self._messages.unpublished(time.time() - self._settings.announce_after_s)
+                left = await self._messages.unpublished(clock.now() - self._settings.announce_after_s)
                 metrics.UNPUBLISHED.labels("message").set(len(left))
                 await self._announce(left)
             except PyMongoError as error:

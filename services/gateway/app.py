@@ -45,6 +45,7 @@ from shared import tracing
 from shared.files.choose import storage_for
 from shared.files.library import Library
 from shared.stores.database import connect
+from shared.stores.store_time import following
 from shared.tasks import in_background
 from shared.version import VERSION
 
@@ -65,7 +66,7 @@ def build_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeping = in_background(library.keep_swept())
-        async with keep_indexes(stores), announcer, streams, storage, served, sweeping, ledger:
+        async with following(db), keep_indexes(stores), announcer, streams, storage, served, sweeping, ledger:
             yield
         db.client.close()
 

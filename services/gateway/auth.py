@@ -12,6 +12,7 @@ from services.gateway.attempt import Attempt
 from services.gateway.keys import SCOPES, fingerprint, kid_of
 from services.gateway.stores.keys import KeyStore
 from services.gateway.version import Version, negotiate
+from shared import clock
 from shared.errors import Forbidden, InvalidRequest, Unauthorized
 from shared.stores.database import Document
 
@@ -151,7 +152,7 @@ class Keys:
             document["fingerprint"], fingerprint(text, self._pepper)
         ):
             return None
-        now = int(time.time())
+        now = int(clock.now())
         if document["revoked_at"] is not None or (document["expires_at"] or now + 1) <= now:
             return None
         await self._note_use(self._store, document, now)

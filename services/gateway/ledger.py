@@ -15,6 +15,7 @@ from typing import Self
 from services.gateway.attempt import Attempt, new_seed
 from services.gateway.connections import Connection
 from services.gateway.stores.requests import NOBODY, RequestStore
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.failpoints import failpoint
 from shared.ids import new_id
@@ -78,7 +79,7 @@ class Ledger:
 
     async def begin(self, request: str) -> Entry:
         """Note that ``request`` (what makes two alike) is about to be done, for the first time."""
-        seed, now = new_seed(), time.time()
+        seed, now = new_seed(), clock.now()
         record = self._record(seed, seed, now, now + REPEATED_WITHIN_S) | {"request": request}
         await self._requests.add(record)
         failpoint("gateway.request_noted")
@@ -89,10 +90,10 @@ class Ledger:
 
         What a gateway had in hand when it died may have been answered: that is taken up ``in_doubt`` only.
         """
-        deadline = time.time() + PATIENCE_S
+        deadline = clock.now() + PATIENCE_S
         waiting: set[str] | None = None  # for those that were in hand at the first look
-        while time.time() < deadline:
-            now = time.time()
+        while clock.now() < deadline:
+            now = clock.now()
             found = await self._requests.unanswered(request, now)
             if not in_doubt:
                 found = [record for record in found if record["owner"] == NOBODY or record["until"] > now]
@@ -112,23 +113,23 @@ class Ledger:
         Raises:
             InvalidRequest: the name stands for another request, or it is still being done.
         """
-        seed, now = new_seed(), time.time()
+        seed, now = new_seed(), clock.now()
         record = self._record(name, seed, now, now + NAMED_FOR_S) | {"same_as": request, "answer": None}
         deadline = now + PATIENCE_S
         while not await self._requests.add(record):
             found = await self._requests.get(name)
             if found is None:
                 continue
-            if found["gone_at"] <= time.time():
+            if found["gone_at"] <= clock.now():
                 await self._requests.forget([name], found["owner"])
                 continue
             if found["same_as"] != request:
                 raise InvalidRequest(OTHER_REQUEST, code="idempotency_key_reused")
             if found["answer"] is not None:
                 return Entry(name, Attempt(found["seed"], again=True), found["answer"])
-            if found["until"] <= time.time() and await self._claim(found, NAMED_FOR_S):
+            if found["until"] <= clock.now() and await self._claim(found, NAMED_FOR_S):
                 return self._opened(name, Attempt(found["seed"], again=True))
-            if time.time() > deadline:
+            if clock.now() > deadline:
                 raise InvalidRequest(IN_HAND, code="idempotency_key_in_use")
             await asyncio.sleep(LOOK_EVERY_S)
         return self._opened(name, Attempt(seed))
@@ -143,7 +144,7 @@ class Ledger:
         """It was not answered: whoever asks again takes it up."""
         self._open.pop(entry.record_id, None)
         try:
-            await self._requests.let_go(entry.record_id, self._owner, time.time() + for_s)
+            await self._requests.let_go(entry.record_id, self._owner, clock.now() + for_s)
         except PyMongoError as error:  # then the lease lapses
             log.warning("an unanswered request is left to lapse", extra={"reason": repr(error)})
 
@@ -178,7 +179,7 @@ class Ledger:
         }
 
     async def _claim(self, record: Document, kept_s: float) -> bool:
-        now = time.time()
+        now = clock.now()
         return await self._requests.claim(record, self._owner, now + LEASE_S, now + kept_s)
 
     def _opened(self, record_id: str, attempt: Attempt) -> Entry:
@@ -193,7 +194,7 @@ class Ledger:
             if not any(begun < long_ago for begun in self._open.values()):
                 continue
             try:
-                await self._requests.renew([*self._open], self._owner, time.time() + LEASE_S)
+                await self._requests.renew([*self._open], self._owner, clock.now() + LEASE_S)
             except PyMongoError as error:
                 log.warning("the requests in hand were not renewed", extra={"reason": repr(error)})
 
@@ -215,6 +216,6 @@ class Ledger:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
-                await self._requests.forget_old(time.time())
+                await self._requests.forget_old(clock.now())
             except PyMongoError as error:
                 log.warning("old requests were not forgotten", extra={"reason": repr(error)})

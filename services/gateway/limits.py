@@ -6,7 +6,6 @@ the SDKs show; what is too much is answered with 429, which the SDKs send again 
 
 import math
 import re
-import time
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.auth import ORGANIZATION, Caller, Key
 from services.gateway.stores.usage import UsageStore, Window
 from services.gateway.whole import read_whole
+from shared import clock
 from shared.errors import ServiceError
 from shared.stores.runs import RunStore
 
@@ -68,7 +68,7 @@ class RateLimits:
         if key.limits.tokens_per_minute and scope["method"] == "POST" and is_for_model(scope["path"]):
             body, receive = await read_whole(receive)
             tokens = estimated_tokens(body)
-        now = time.time()
+        now = clock.now()
         window = await self._usage.spend(
             key.id,
             most_requests=key.limits.requests_per_minute,
@@ -104,7 +104,7 @@ class RunPlaces:
         """
         most = caller.key.limits.concurrent_runs
         if most and not await self._usage.reserve_run(
-            caller.key.id, run_id, most=most, now=time.time(), ended=self._ended
+            caller.key.id, run_id, most=most, now=clock.now(), ended=self._ended
         ):
             raise RateLimited("concurrent runs", most, most, 1, RUN_ENDS_AFTER_S)
 

@@ -1,6 +1,5 @@
 """Finding what a request names, or saying that it is not there. A foreign object is not there."""
 
-import time
 from collections.abc import Iterable, Sequence
 
 from services.gateway.auth import Caller
@@ -10,6 +9,7 @@ from services.gateway.stores.threads import ThreadStore
 from services.gateway.wire.files import check_image
 from services.gateway.wire.messages import CreateMessageFields, files_in
 from services.gateway.wire.resources import ToolResources
+from shared import clock
 from shared.errors import InvalidRequest, NotFound
 from shared.runs.model import Run
 from shared.stores.database import Document
@@ -99,7 +99,7 @@ class NoSuchFile(NotFound):
 
 
 async def find_file(stores: Stores, caller: Caller, file_id: str) -> Document:
-    found = await stores.files.get(caller.project_id, file_id, time.time())
+    found = await stores.files.get(caller.project_id, file_id, clock.now())
     if found is None:
         raise NoSuchFile(file_id)
     return found
@@ -137,7 +137,7 @@ async def existing_files(stores: Stores, caller: Caller, file_ids: Iterable[str]
     wanted = list(dict.fromkeys(file_ids))
     if not wanted:
         return {}
-    found = await stores.files.get_many(caller.project_id, wanted, time.time())
+    found = await stores.files.get_many(caller.project_id, wanted, clock.now())
     if unknown := [file_id for file_id in wanted if file_id not in found]:
         raise InvalidRequest(f"The following file ids were not found: {', '.join(unknown)}")
     return found

@@ -1,8 +1,8 @@
 """What a client can do to a run: cancel it, or answer its function calls."""
 
-import time
 from collections.abc import Mapping, Sequence
 
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.failpoints import failpoint
 from shared.runs.facts import CancelRequested, OutputsSubmitted
@@ -16,7 +16,7 @@ async def cancel(runs: RunStore, run: Run) -> Run:
     Raises:
         InvalidRequest: the run ended, or is about to.
     """
-    now = time.time()
+    now = clock.now()
     run, changed = await runs.change(run, lambda r: advance(r, CancelRequested(now)))
     failpoint("gateway.cancel_saved")
     if not changed:
@@ -54,7 +54,7 @@ async def submit(runs: RunStore, run: Run, outputs: Mapping[str, str]) -> Run:
     Raises:
         InvalidRequest: somebody else was faster.
     """
-    now = time.time()
+    now = clock.now()
     fact = OutputsSubmitted(dict(outputs), now)
     run, changed = await runs.change(run, lambda r: advance(r, fact))
     failpoint("gateway.outputs_saved")

@@ -1,6 +1,5 @@
 """How a run comes to be. Its insert is the lock of the thread."""
 
-import time
 from collections.abc import Sequence
 
 from services.gateway.auth import Caller
@@ -9,7 +8,7 @@ from services.gateway.version import Version
 from services.gateway.wire.messages import CreateMessageFields, new_message
 from services.gateway.wire.runs import RunFields
 from services.gateway.wire.tools import check_json_mode
-from shared import tracing
+from shared import clock, tracing
 from shared.errors import InvalidRequest, Stale
 from shared.failpoints import failpoint
 from shared.runs.model import Run, Settings
@@ -28,7 +27,7 @@ def new_run(body: RunFields, settings: Settings, thread_id: str, caller: Caller,
         InvalidRequest: its tools do not go with its response format.
     """
     check_json_mode(settings.tools, settings.response_format)
-    now = int(time.time())
+    now = int(clock.now())
     return Run(
         id=caller.new_id("run"),
         project_id=caller.project_id,
@@ -51,7 +50,7 @@ async def add_messages(
     behind: int | None = None,
 ) -> list[Document]:
     """Append messages of a client, in their order; ``behind`` the thread's last one, if that is known."""
-    now = time.time()
+    now = clock.now()
     added: list[Document] = []
     for body in bodies:
         message = new_message(body, caller.new_id("msg"), thread_id, int(now))
@@ -93,7 +92,7 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
         upto = await _last_seen(stores, run.thread_id, new_messages)
         try:
             failpoint("gateway.run_unsaved")
-            run = await stores.runs.add(created(run.evolve(input_upto=upto), time.time()))
+            run = await stores.runs.add(created(run.evolve(input_upto=upto), clock.now()))
             failpoint("gateway.run_saved")
             return await _with_latest_input(stores, run)
         except ThreadBusy:
@@ -103,7 +102,7 @@ async def start(stores: Stores, run: Run, new_messages: Sequence[Document]) -> R
             if active == run.id and (same := await stores.runs.get(run.id)):
                 return same  # a repeat of the same request
             for message in new_messages:
-                await stores.messages.delete(message["_id"], at=time.time())
+                await stores.messages.delete(message["_id"], at=clock.now())
             raise has_active_run(run.thread_id, active) from None
     raise Stale(run.thread_id)
 

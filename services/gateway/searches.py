@@ -1,7 +1,6 @@
 """A search that a client asks for: told to those who search, and waited for."""
 
 import asyncio
-import time
 
 from services.gateway.announcer import Announcer
 from services.gateway.auth import Caller
@@ -9,6 +8,7 @@ from services.gateway.stores.all import Stores
 from services.gateway.stream.bell import Bell
 from services.gateway.stream.streams import Streams
 from services.gateway.wire.vector_stores import SearchRanking, SearchVectorStore
+from shared import clock
 from shared.errors import Unavailable
 from shared.events import SearchRequested
 from shared.runs.model import Json
@@ -42,7 +42,7 @@ class Searches:
         request = SearchRequested(
             call_id=call_id,
             project_id=caller.project_id,
-            deadline=time.time() + self._patience_s,
+            deadline=clock.now() + self._patience_s,
             queries=body.queries(),
             vector_store_ids=(vector_store_id,),
             max_num_results=body.max_num_results or MOST_RESULTS,

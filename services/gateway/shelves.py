@@ -4,7 +4,6 @@ The documents change here; whoever takes files in and out of the index is told, 
 what it was not told.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,6 +12,7 @@ from services.gateway.auth import Caller
 from services.gateway.lookup import existing_files, no_vector_store
 from services.gateway.stores.all import Stores
 from services.gateway.wire.vector_stores import MOST_FILES, NewFile
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.events import FileCommand
 from shared.ids import new_sequence
@@ -39,7 +39,7 @@ class Shelves:
         """
         found = await existing_files(self._stores, caller, [file.file_id for file in files])
         store = await self._stores.vector_stores.add(
-            vector_store_id, caller.project_id, NEW | fields, time.time()
+            vector_store_id, caller.project_id, NEW | fields, clock.now()
         )
         await self._put(store, files, found)
         return store
@@ -59,14 +59,14 @@ class Shelves:
 
     async def take_out(self, vector_store_id: str, project_id: str, file_id: str) -> bool:
         """Take a file out of its store; whether this call did."""
-        if not await self._stores.vector_store_files.remove(vector_store_id, file_id, time.time()):
+        if not await self._stores.vector_store_files.remove(vector_store_id, file_id, clock.now()):
             return False
         self._tell("removed", project_id, vector_store_id, file_id)
         return True
 
     async def forget_file(self, project_id: str, file_id: str) -> None:
         """No vector store has the file any more."""
-        for vector_store_id in await self._stores.vector_store_files.remove_everywhere(file_id, time.time()):
+        for vector_store_id in await self._stores.vector_store_files.remove_everywhere(file_id, clock.now()):
             self._tell("removed", project_id, vector_store_id, file_id)
 
     async def delete(self, project_id: str, vector_store_id: str) -> bool:
@@ -75,7 +75,7 @@ class Shelves:
         Its files stay files. That they were in it is forgotten by whoever drops its index.
         """
         stores = self._stores
-        if not await stores.vector_stores.delete(project_id, vector_store_id, time.time()):
+        if not await stores.vector_stores.delete(project_id, vector_store_id, clock.now()):
             return False
         self._tell("dropped", project_id, vector_store_id)
         for named in (stores.assistants, stores.threads):
@@ -107,7 +107,7 @@ class Shelves:
         if not files:
             return
         await self._make_room(store, len(files))
-        now, seq = time.time(), new_sequence()
+        now, seq = clock.now(), new_sequence()
         members = [
             new_file(
                 found[file.file_id],
@@ -175,5 +175,5 @@ def require_unexpired(store: Document) -> None:
     Raises:
         InvalidRequest: the store has expired: it can be looked at, and that is all.
     """
-    if has_expired(store, time.time()):
+    if has_expired(store, clock.now()):
         raise InvalidRequest(f"Vector store '{store['_id']}' is expired.", code="vector_store_expired")

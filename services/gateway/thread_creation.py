@@ -1,13 +1,12 @@
 """How a thread comes to be, with its first messages."""
 
-import time
-
 from services.gateway.attachments import NewResources, prepare
 from services.gateway.auth import Caller
 from services.gateway.run_creation import add_messages
 from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.threads import CreateThreadFields
+from shared import clock
 from shared.failpoints import failpoint
 from shared.ids import new_sequence
 from shared.stores.database import Document
@@ -24,7 +23,7 @@ async def create_thread(
         "_id": caller.new_id("thread"),
         "project_id": caller.project_id,
         "seq": new_sequence(),
-        "created_at": int(time.time()),
+        "created_at": int(clock.now()),
         "metadata": body.metadata or {},
         "tool_resources": resources.stored,
     }

@@ -39,6 +39,7 @@ from shared.stores.files import FileStore
 from shared.stores.messages import MessageStore
 from shared.stores.runs import RunStore
 from shared.stores.search_results import SearchResultStore
+from shared.stores.store_time import following
 from shared.stores.vector_store_files import VectorStoreFiles
 from shared.stores.vector_stores import VectorStores
 from shared.tasks import in_background, until_done
@@ -90,6 +91,7 @@ class Orchestrator:
             stack.callback(self._db.client.close)
             stack.push_async_callback(self._model.close)
             await until_done(self._create_indexes, PyMongoError, what="the store")
+            await stack.enter_async_context(following(self._db))
             await stack.enter_async_context(self._storage)
             await stack.enter_async_context(self._publisher)
             for work in (

@@ -1,7 +1,6 @@
 """One model turn as it is being written: each piece goes to the streams, each boundary to the store."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from services.run_orchestrator.passages import next_place
 from services.run_orchestrator.prompt import CODE_INTERPRETER, Prompt, offered_functions, words_of
 from services.run_orchestrator.replies import CallPiece, End, FaultyReply, Piece, Text
 from services.run_orchestrator.shown import known_files, new_images
+from shared import clock
 from shared.ids import derived_id
 from shared.runs import facts as f
 from shared.runs.model import Json, Run, ToolCall, Usage
@@ -98,7 +98,7 @@ class Draft:
 
     async def _begin_message(self) -> None:
         self.images = new_images(self.ledger.run)
-        run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, time.time()))
+        run = await self.ledger.save(f.MessageStarted(self.ledger.epoch, clock.now()))
         assert run.step is not None, "MessageStarted opens a step"
         self.began = True
         await self.deltas.begin(run, message_delta(run.step, index=len(self.images)))
@@ -109,7 +109,7 @@ class Draft:
         if not self.calls:
             await self._show(self.text.finish())
             await self.deltas.flush()
-            await self.ledger.save(f.CallsStarted(self.ledger.epoch, time.time(), self.content))
+            await self.ledger.save(f.CallsStarted(self.ledger.epoch, clock.now(), self.content))
         if piece.index not in self.calls:
             await self._begin_call(piece)
         call = self.calls[piece.index]
@@ -136,7 +136,7 @@ class Draft:
         if not self.calls:
             await self._show(self.text.finish())
         await self.deltas.flush()
-        now, epoch = time.time(), self.ledger.epoch
+        now, epoch = clock.now(), self.ledger.epoch
         usage = end.usage or self.usage
         reason = INCOMPLETE.get(end.reason)
         if self.calls and not reason:

@@ -1,7 +1,6 @@
 """The files that a run may work on."""
 
-import time
-
+from shared import clock
 from shared.files.for_code import CodeFile, code_files
 from shared.runs.model import Run
 from shared.stores.files import FileStore
@@ -24,4 +23,4 @@ class RunFiles:
     async def for_code(self, run: Run) -> list[CodeFile]:
         """Those that are there, under the names that they have in the sandbox."""
         ids = code_file_ids(run)
-        return code_files(ids, await self._store.get_many(run.project_id, ids, time.time())) if ids else []
+        return code_files(ids, await self._store.get_many(run.project_id, ids, clock.now())) if ids else []

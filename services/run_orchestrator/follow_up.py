@@ -1,13 +1,11 @@
 """What a run's new phase asks of whoever moved it there. Safe to repeat, by anyone."""
 
-import time
-
 from pydantic import BaseModel, SecretStr
 
 from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.file_search import search_requested
 from services.run_orchestrator.files import code_file_ids
-from shared import metrics
+from shared import clock, metrics
 from shared.events import CodeRequested, RunCommand
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -75,7 +73,7 @@ class FollowUp:
 
     async def settle(self, run: Run) -> Run:
         """End a run whose end is decided."""
-        now = time.time()
+        now = clock.now()
         failpoint("orchestrator.unsettled")
         run, ended = await self._runs.change(run, lambda run: advance(run, Settled(now)))
         failpoint("orchestrator.settled")

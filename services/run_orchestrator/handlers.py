@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 from aiokafka import ConsumerRecord
@@ -17,7 +16,7 @@ from services.run_orchestrator.call_token import call_token
 from services.run_orchestrator.file_search import stored_results
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.turns import Turns
-from shared import logs, metrics, topics, tracing
+from shared import clock, logs, metrics, topics, tracing
 from shared.events import RunCommand, ToolResult
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -72,7 +71,7 @@ class Handlers:
                 return
             found = stored_results(result.results)
             answered = ToolAnswered(
-                result.call_id, result.output, time.time(), result.outputs, result.files, found
+                result.call_id, result.output, clock.now(), result.outputs, result.files, found
             )
             after, taken = await self._runs.change(run, lambda r: self._answer(r, answered))
             failpoint("orchestrator.result_saved")
@@ -114,7 +113,7 @@ class Handlers:
             await self.give_up(run)
 
     async def give_up(self, run: Run) -> None:
-        now = time.time()
+        now = clock.now()
         run, given_up = await self._runs.change(run, lambda r: advance(r, GivenUp(now)))
         if given_up:
             log.error("gave up a run with which everything fails", extra={"run_id": run.id})

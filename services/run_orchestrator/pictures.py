@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import logging
-import time
 from collections.abc import Sequence
 
+from shared import clock
 from shared.errors import ServiceError
 from shared.files.library import Library
 from shared.files.storage import BytesMissing
@@ -33,7 +33,7 @@ class Pictures:
         ids = [part["image_file"]["file_id"] for message in thread for part in _image_files(message)]
         if not ids:
             return list(thread)
-        found = await self._library.store.get_many(run.project_id, ids, time.time())
+        found = await self._library.store.get_many(run.project_id, ids, clock.now())
         left, seen = MOST_BYTES, list[Document]()
         for message in reversed(thread):
             files = _image_files(message)

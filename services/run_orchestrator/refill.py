@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import time
 
 from services.run_orchestrator.brokers import BrokerStore
+from shared import clock
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
 from shared.stores.database import PyMongoError
@@ -29,7 +29,7 @@ class Refill:
 
     async def note(self, generation: str) -> None:
         """Raises PyMongoError: then nothing may be published under that generation yet."""
-        await self._brokers.note(generation, time.time())
+        await self._brokers.note(generation, clock.now())
         failpoint("orchestrator.broker_seen")
 
     async def run(self) -> None:
@@ -37,7 +37,7 @@ class Refill:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
-                await self.publish_again(self._publisher.generation, time.time())
+                await self.publish_again(self._publisher.generation, clock.now())
             except PyMongoError as error:
                 log.error("could not publish again what another broker had", exc_info=error)
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from services.run_orchestrator.file_search import FILE_SEARCH, vector_stores
+from shared import clock
 from shared.runs.model import Run
 from shared.stores.database import Document
 from shared.stores.vector_store_files import VectorStoreFiles
@@ -47,7 +47,7 @@ class RunStores:
         ids = vector_stores(run)
         if not ids or run.turn > 1:
             return
-        now = time.time()
+        now = clock.now()
         for vector_store_id, store in (await self._stores.get_many(run.project_id, ids)).items():
             if has_expired(store, now):
                 raise StoreExpired(f"Vector store {vector_store_id} has expired.")
@@ -63,7 +63,7 @@ class RunStores:
 
     async def _wait(self, run: Run, *, until: float) -> None:
         pause_s = LOOK_FIRST_S
-        while time.time() < until and await self._unready(run):
+        while clock.now() < until and await self._unready(run):
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, LOOK_MOST_S)
 

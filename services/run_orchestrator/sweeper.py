@@ -7,14 +7,13 @@ often, and given up after some failures.
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from services.run_orchestrator.follow_up import FollowUp
 from services.run_orchestrator.handlers import Handlers
 from services.run_orchestrator.turns import Turns
-from shared import logs, metrics, tracing
+from shared import clock, logs, metrics, tracing
 from shared.errors import Stale
 from shared.failpoints import failpoint
 from shared.records import passes
@@ -59,7 +58,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         failpoint("orchestrator.sweeping")
-        now = time.time()
+        now = clock.now()
         self._wrong = {run_id: wrong for run_id, wrong in self._wrong.items() if now - wrong.until < FORGET_S}
         due = await self._runs.due(now)
         metrics.OVERDUE.set(len(due))
@@ -74,7 +73,7 @@ class Sweeper:
 
     async def _carefully(self, look: Callable[[Run], Awaitable[None]], run: Run) -> None:
         wrong = self._wrong.get(run.id, Wrong())
-        if time.time() < wrong.until:
+        if clock.now() < wrong.until:
             return
         with logs.about(run_id=run.id, thread_id=run.thread_id), tracing.resumed(run):
             try:
@@ -87,7 +86,7 @@ class Sweeper:
                     raise
                 failures = wrong.failures + 1
                 log.error("a run cannot be moved", exc_info=error, extra={"failures": failures})
-                until = time.time() + min(FIRST_PAUSE_S * 2**failures, MOST_PAUSE_S)
+                until = clock.now() + min(FIRST_PAUSE_S * 2**failures, MOST_PAUSE_S)
                 self._wrong[run.id] = Wrong(failures, until)
                 if failures == self._tries:
                     await self._carefully_give_up(run)
@@ -99,7 +98,7 @@ class Sweeper:
             log.critical("a run can neither be moved nor given up", exc_info=error)
 
     async def _look_at(self, run: Run) -> None:
-        now = time.time()
+        now = clock.now()
         if now >= run.expires_at and run.phase != "ending":
             run, _ = await self._runs.change(run, lambda r: advance(r, f.Expired(now)))
             failpoint("orchestrator.expired")

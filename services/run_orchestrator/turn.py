@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 
@@ -17,6 +16,7 @@ from services.run_orchestrator.prompt import Beside, Prompt, build_prompt, compl
 from services.run_orchestrator.replies import ModelTrouble
 from services.run_orchestrator.searchable import StoreExpired
 from services.run_orchestrator.surroundings import Surroundings, sources_of
+from shared import clock
 from shared.backoff import backoff_s
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -64,7 +64,7 @@ class Turn:
         """Never raises, but for cancellation of the task: then the run is still ours, and unfinished."""
         run = self._ledger.run
         try:
-            async with asyncio.timeout(max(run.expires_at - time.time(), 0.0)):
+            async with asyncio.timeout(max(run.expires_at - clock.now(), 0.0)):
                 await self._converse()
         except (Fenced, Cancelled, TimeoutError, ModelTrouble, StoreExpired, PyMongoError) as error:
             await self._end_early(error)
@@ -83,12 +83,12 @@ class Turn:
         """The run is to be cancelled, and nobody reads from the model any more."""
         failpoint("orchestrator.stopped")
         await self._conclude(
-            f.Stopped(self._ledger.epoch, time.time(), self._draft.content, self._draft.usage)
+            f.Stopped(self._ledger.epoch, clock.now(), self._draft.content, self._draft.usage)
         )
 
     async def release(self) -> Run:
         """Give the unfinished run to whoever wants it."""
-        return await self._ledger.save(f.Released(self._ledger.epoch, time.time()))
+        return await self._ledger.save(f.Released(self._ledger.epoch, clock.now()))
 
     async def _converse(self) -> None:
         """Ask until there is a good reply, and save it.
@@ -155,13 +155,13 @@ class Turn:
             wait_s = trouble.retry_after_s
         log.warning("asking the model again", extra={"reason": str(trouble), "wait_s": round(wait_s, 2)})
         await self._deltas.flush()
-        await self._ledger.save(f.Restarted(self._ledger.epoch, time.time()))
+        await self._ledger.save(f.Restarted(self._ledger.epoch, clock.now()))
         failpoint("orchestrator.asking_again")
         self._draft = Draft(self._ledger, self._deltas, self._draft.prompt, self._draft.sources)
         await asyncio.sleep(wait_s)
 
     async def _end_early(self, error: Exception) -> None:
-        now, epoch = time.time(), self._ledger.epoch
+        now, epoch = clock.now(), self._ledger.epoch
         written = (self._draft.content, self._draft.usage)
         match error:
             case Fenced():
@@ -196,4 +196,4 @@ class Turn:
             await self._follow_up.settle(run)
 
     def _out_of(self, budget: str) -> f.Answered:
-        return f.Answered(self._ledger.epoch, time.time(), (), Usage(), budget)
+        return f.Answered(self._ledger.epoch, clock.now(), (), Usage(), budget)

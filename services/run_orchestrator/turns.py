@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from services.run_orchestrator.ledger import Fenced
 from services.run_orchestrator.turn import Turn
-from shared import logs, metrics, tracing
+from shared import clock, logs, metrics, tracing
 from shared.events import RunCommand
 from shared.failpoints import failpoint
 from shared.publisher import Publisher
@@ -87,7 +86,7 @@ class Turns:
 
     def claim(self, run: Run) -> Run:
         """Return the run claimed for this process; unchanged if it is not to be had. Not saved yet."""
-        return advance(run, Claimed(self.owner, time.time(), self._lease_s, self._call_s))
+        return advance(run, Claimed(self.owner, clock.now(), self._lease_s, self._call_s))
 
     def start(self, run: Run) -> None:
         """Work on ``run``, which this process has claimed and saved.
@@ -129,7 +128,7 @@ class Turns:
         """Renew the leases; notice cancellations that no control message told."""
         if not self._tasks:
             return
-        mine, now = list(self._tasks), time.time()
+        mine, now = list(self._tasks), clock.now()
         await self._runs.heartbeat(mine, self.owner, now=now, wake_at=now + self._lease_s)
         for run_id in await self._runs.cancelling(mine):
             self.stop(run_id)

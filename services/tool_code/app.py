@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
@@ -18,7 +17,7 @@ from services.tool_code.sandbox.choose import Unavailable, choose_backend
 from services.tool_code.sandbox.pool import Pool
 from services.tool_code.sessions import Sessions
 from services.tool_code.settings import Settings
-from shared import control, metrics, process
+from shared import clock, control, metrics, process
 from shared.broker_watch import BrokerWatch
 from shared.events import CodeRequested
 from shared.failpoints import failpoint
@@ -30,6 +29,7 @@ from shared.records import Records
 from shared.stores.database import PyMongoError, connect
 from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
+from shared.stores.store_time import following
 from shared.tasks import in_background, until_done
 from shared.topics import TOOL_CODE_GROUP, TOOL_REQUESTS_CODE
 
@@ -54,6 +54,7 @@ class ToolCode:
         async with AsyncExitStack() as stack:
             stack.callback(self._db.client.close)
             await until_done(self._executions.create_indexes, PyMongoError, what="the store")
+            await stack.enter_async_context(following(self._db))
             sessions, why_not = await self._open_sandboxes(stack)
             await stack.enter_async_context(self._publisher)
             storage = await stack.enter_async_context(storage_for(self._settings, self._db))
@@ -123,7 +124,7 @@ class ToolCode:
         while True:
             await asyncio.sleep(self._settings.lease_s / 3)
             try:
-                await self._executions.heartbeat(time.time())
+                await self._executions.heartbeat(clock.now())
                 failpoint("tool_code.heartbeat_done")
             except PyMongoError as error:
                 log.error("could not renew leases", exc_info=error)
@@ -132,7 +133,7 @@ class ToolCode:
         while True:
             await asyncio.sleep(UPKEEP_S)
             try:
-                await self._executions.forget_old(time.time())
+                await self._executions.forget_old(clock.now())
             except PyMongoError as error:
                 log.error("could not forget old results", exc_info=error)
             if sessions:

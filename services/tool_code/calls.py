@@ -14,7 +14,7 @@ from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Held, Sessions
-from shared import metrics, tracing
+from shared import clock, metrics, tracing
 from shared.events import CodeRequested, ToolResult
 from shared.failpoints import failpoint
 from shared.files.for_code import FOLDER
@@ -111,7 +111,7 @@ class Calls:
 
     async def _claim(self, request: CodeRequested) -> Claim | None:
         """Wait for the call's turn; None if it does not come before the deadline."""
-        while (now := time.time()) < request.deadline:
+        while (now := clock.now()) < request.deadline:
             claim = await self._executions.claim(request.call_id, request.run_id, now)
             if claim.wait_until is None:
                 return claim
@@ -197,7 +197,7 @@ class Calls:
         return images, files
 
     async def _run_code(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
-        timeout_s = min(self._timeout_s, max(request.deadline - time.time(), 1.0))
+        timeout_s = min(self._timeout_s, max(request.deadline - clock.now(), 1.0))
         live = LiveLogs(self._publisher, request, attempt)
         try:
             execution = await session.run(request.code, timeout_s=timeout_s, on_output=live.add)

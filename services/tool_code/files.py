@@ -5,7 +5,6 @@ Nothing here fails a call: what could not be moved is said to the model.
 
 import hashlib
 import logging
-import time
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,6 +12,7 @@ from services.tool_code.sandbox.errors import FileRefused, SessionClosed
 from services.tool_code.sandbox.execution import Execution
 from services.tool_code.sandbox.session import Session
 from services.tool_code.sessions import Held
+from shared import clock
 from shared.errors import ServiceError
 from shared.events import CodeRequested
 from shared.failpoints import failpoint
@@ -49,7 +49,7 @@ class Files:
         if not request.files:
             return []
         try:
-            found = await self._library.store.get_many(request.project_id, request.files, time.time())
+            found = await self._library.store.get_many(request.project_id, request.files, clock.now())
         except PyMongoError as error:
             log.error("could not look for files", exc_info=error)
             return ["The uploaded files could not be read."]
@@ -74,7 +74,7 @@ class Files:
         restored = []
         try:
             ids = {lost.file_id for lost in held.lost.values()}
-            found = await self._library.store.get_many(project_id, ids, time.time())
+            found = await self._library.store.get_many(project_id, ids, clock.now())
             for path, (file_id, over) in list(held.lost.items()):
                 newer = held.brought.get(path) not in (None, over)
                 if not newer and file_id in found and await self._back(session, path, found[file_id]):

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -24,7 +23,7 @@ from services.tool_retrieval.settings import Settings
 from services.tool_retrieval.tables import TableStore
 from services.tool_retrieval.texts import Texts
 from services.tool_retrieval.upkeep import Upkeep
-from shared import process
+from shared import clock, process
 from shared.broker_watch import BrokerWatch
 from shared.events import FileCommand, SearchRequested
 from shared.files.choose import storage_for
@@ -37,6 +36,7 @@ from shared.stores.database import PyMongoError, connect
 from shared.stores.executions import ExecutionStore
 from shared.stores.files import FileStore
 from shared.stores.search_results import SearchResultStore
+from shared.stores.store_time import following
 from shared.stores.vector_store_files import VectorStoreFiles
 from shared.stores.vector_stores import VectorStores
 from shared.tasks import in_background, until_done
@@ -71,6 +71,7 @@ class ToolRetrieval:
         async with AsyncExitStack() as stack:
             stack.callback(self._db.client.close)
             await until_done(self._create_indexes, PyMongoError, what="the store")
+            await stack.enter_async_context(following(self._db))
             stack.push_async_callback(self._embedding.close)
             stack.push_async_callback(self._index.close)
             await stack.enter_async_context(self._publisher)
@@ -185,7 +186,7 @@ class ToolRetrieval:
         while True:
             await asyncio.sleep(self._settings.lease_s / 3)
             try:
-                await self._executions.heartbeat(time.time())
+                await self._executions.heartbeat(clock.now())
             except PyMongoError as error:
                 log.error("could not renew leases", exc_info=error)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from services.tool_retrieval.filters import FilterError
 from services.tool_retrieval.index.index import IndexAway
 from services.tool_retrieval.searches import Searches
-from shared import metrics, tracing
+from shared import clock, metrics, tracing
 from shared.backoff import backoff_s
 from shared.events import SearchRequested, ToolResult
 from shared.failpoints import failpoint
@@ -61,7 +61,7 @@ class Calls:
 
     async def _claim(self, request: SearchRequested) -> Claim | None:
         """Wait for the call's turn; None if it does not come before the deadline."""
-        while (now := time.time()) < request.deadline:
+        while (now := clock.now()) < request.deadline:
             claim = await self._executions.claim(request.call_id, request.run_id, now)
             if claim.wait_until is None:
                 return claim
@@ -75,7 +75,7 @@ class Calls:
         search = Search(
             request.call_id, request.project_id, request.run_id, request.thread_id, request.queries
         )
-        await self._results.put(search, results, error, time.time())
+        await self._results.put(search, results, error, clock.now())
         failpoint("retrieval.results_kept")
         short = [{key: each[key] for key in ("file_id", "file_name", "score")} for each in results]
         kept = {"output": error or "", "results": short}

@@ -9,11 +9,11 @@ not ``live``                        its windows are to be removed from the index
 anything else                       generations that do not count are to be removed
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from services.tool_retrieval.parsing.errors import ErrorCode
+from shared import clock
 from shared.stores.database import Database, Document
 from shared.stores.files import NEVER
 
@@ -79,7 +79,7 @@ class FileClaims:
         failed: dict[str, Any] = {"stage": None, "until": 0.0, "refresh": False}
         if file["status"] == "in_progress":
             failed |= {"status": "failed", "last_error": {"code": code, "message": message}}
-        failed["wake_at"] = time.time() + CLEAN_AFTER_S if file["gen"] > 1 else NEVER
+        failed["wake_at"] = clock.now() + CLEAN_AFTER_S if file["gen"] > 1 else NEVER
         return await self._change(file, failed)
 
     async def release(self, file: Document, at: float, *, counts: bool) -> None:

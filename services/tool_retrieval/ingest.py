@@ -20,6 +20,7 @@ from services.tool_retrieval.index.index import Index, IndexAway, Table
 from services.tool_retrieval.parsing.errors import ParseError
 from services.tool_retrieval.tables import TableStore
 from services.tool_retrieval.texts import Texts
+from shared import clock
 from shared.errors import ServiceError
 from shared.failpoints import failpoint
 from shared.files.storage import BytesMissing
@@ -76,7 +77,7 @@ class Ingest:
 
     async def drop(self, project_id: str, vector_store_id: str) -> None:
         """Let a store go that is deleted or has expired."""
-        now = time.time()
+        now = clock.now()
         if await self._stores.searchable(project_id, [vector_store_id], now):
             return
         for table in await self._tables.of_store(vector_store_id):
@@ -88,7 +89,7 @@ class Ingest:
         await self._stores.dropped(vector_store_id, now)
 
     async def _take_in(self, file: Document) -> None:
-        claimed = await self._claims.claim(file, time.time())
+        claimed = await self._claims.claim(file, clock.now())
         if claimed is None:
             return
         if claimed["attempts"] > MOST_ATTEMPTS:
@@ -102,7 +103,7 @@ class Ingest:
         except asyncio.CancelledError:  # the service stops
             await _end(work, beat)
             with suppress(PyMongoError):
-                await self._claims.release(claimed, time.time(), counts=False)
+                await self._claims.release(claimed, clock.now(), counts=False)
             raise
         await _end(beat) if work.done() else await _end(work, beat)
         if not work.cancelled() and (error := work.exception()):
@@ -124,7 +125,7 @@ class Ingest:
         log.log(
             logging.WARNING if passing else logging.CRITICAL, "a file could not be taken in", exc_info=error
         )
-        await self._claims.release(file, time.time() + RETRY_S * file["attempts"], counts=True)
+        await self._claims.release(file, clock.now() + RETRY_S * file["attempts"], counts=True)
 
     async def _work(self, file: Document) -> None:
         stages: dict[str, float] = {}
@@ -150,7 +151,7 @@ class Ingest:
         if not await self._claims.set_stage(file, "indexing", stages):
             raise asyncio.CancelledError
         table = await self._table(file)
-        await self._tables.note(table, time.time())
+        await self._tables.note(table, clock.now())
         await self._index.put(table, file["file_id"], file["gen"], windows, texts, vectors)
         passed("indexing")
         failpoint("retrieval.indexed")
@@ -162,14 +163,14 @@ class Ingest:
             "embedder": table.embedder,
             "stages": stages,
         }
-        if not await self._claims.complete(file, fields, time.time()):
+        if not await self._claims.complete(file, fields, clock.now()):
             raise asyncio.CancelledError
         failpoint("retrieval.completed")
         log.info("took a file in", extra={"windows": len(windows), "stages": stages})
 
     async def _shown(self, file: Document) -> None:
         """Searches find it: clear away what was there before. What is lost of this, a sweeper does."""
-        await self._tables.committed(await self._table(file), time.time())
+        await self._tables.committed(await self._table(file), clock.now())
         if file["gen"] > 1:
             await self._clean(file)
         if not await self._in_use(file):
@@ -192,7 +193,7 @@ class Ingest:
             return  # nobody ever began
         for table in await self._tables.of_store(file["vector_store_id"]):
             await self._index.delete(table, file["file_id"], below=below)
-            await self._tables.committed(table, time.time())
+            await self._tables.committed(table, clock.now())
 
     async def _table(self, file: Document) -> Table:
         embedder = await self._embedding.get()
@@ -202,14 +203,14 @@ class Ingest:
 
     async def _in_use(self, file: Document) -> bool:
         store = file["vector_store_id"]
-        return bool(await self._stores.searchable(file["project_id"], [store], time.time()))
+        return bool(await self._stores.searchable(file["project_id"], [store], clock.now()))
 
     async def _keep(self, file: Document) -> None:
         """Renew the lease; return when it is lost."""
         while True:
             await asyncio.sleep(self._renew_s)
             with suppress(PyMongoError):
-                if not await self._claims.renew(file, time.time()):
+                if not await self._claims.renew(file, clock.now()):
                     return
 
 

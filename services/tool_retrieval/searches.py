@@ -6,7 +6,6 @@ generation that is shown.
 
 import asyncio
 import logging
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,6 +19,7 @@ from services.tool_retrieval.index.index import Hit, Index, Table
 from services.tool_retrieval.reranker import Reranker, best_scores
 from services.tool_retrieval.scoring import score, words_of
 from services.tool_retrieval.tables import TableStore
+from shared import clock
 from shared.events import SearchRequested
 from shared.files.parsed import ParsedFiles
 from shared.runs.model import Json
@@ -76,7 +76,7 @@ class Searches:
             IndexAway: the index is away.
         """
         wanted = dict.fromkeys(request.vector_store_ids)
-        stores = await self._stores.searchable(request.project_id, wanted, time.time())
+        stores = await self._stores.searchable(request.project_id, wanted, clock.now())
         if not stores:
             return []
         vectors = await self._vectors(request.queries)

@@ -1,11 +1,11 @@
 """The text of a file: read from what was parsed before, or parsed now and kept."""
 
 import asyncio
-import time
 
 from services.tool_retrieval.parsing.errors import ParseError
 from services.tool_retrieval.parsing.formats import HEADED, format_of
 from services.tool_retrieval.parsing.process import Parser
+from shared import clock
 from shared.files.library import Library
 from shared.files.parsed import ParsedFile, ParsedFiles
 from shared.stores.database import Document
@@ -33,7 +33,7 @@ class Texts:
         text = known and await self._parsed.passage(file["file_id"], 0, known.chars)
         if text:
             return text, await asyncio.to_thread(token_ends, text), headings
-        stored = await self._library.store.get(file["project_id"], file["file_id"], time.time())
+        stored = await self._library.store.get(file["project_id"], file["file_id"], clock.now())
         if stored is None:
             raise ParseError("invalid_file", GONE)
         found = await self._parser.parse(stored["filename"], self._library.read(stored))
@@ -46,5 +46,5 @@ class Texts:
 
     async def forget_gone(self, file: Document) -> None:
         """Delete the text of a file that was deleted; of one that only left a store, it stays."""
-        if await self._library.store.get(file["project_id"], file["file_id"], time.time()) is None:
+        if await self._library.store.get(file["project_id"], file["file_id"], clock.now()) is None:
             await self._parsed.delete(file["file_id"])

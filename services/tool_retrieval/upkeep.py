@@ -12,6 +12,7 @@ from services.tool_retrieval.embedding.choose import Embedding
 from services.tool_retrieval.index.index import Index, IndexAway, Table
 from services.tool_retrieval.ingest import Ingest
 from services.tool_retrieval.tables import TableStore
+from shared import clock
 from shared.stores.database import Document, PyMongoError
 from shared.stores.executions import ExecutionStore
 from shared.stores.search_results import SearchResultStore
@@ -63,7 +64,7 @@ class Upkeep:
     async def tidy_often(self, every_s: float) -> None:
         """Look after the tables, until cancelled. After a start, all are held against their files."""
         await self._repeat(
-            every_s, self._look_after_tables, first=lambda: self._tables.audit_all(time.time())
+            every_s, self._look_after_tables, first=lambda: self._tables.audit_all(clock.now())
         )
 
     async def forget_often(self) -> None:
@@ -78,7 +79,7 @@ class Upkeep:
         files = await self._claims.of_store(table.store_id)
         embedder = await self._embedding.get()
         current = embedder.id if embedder else "none"
-        now = time.time()
+        now = clock.now()
         wanted = 0
         for file_id, file in files.items():
             if file["status"] != "completed" or file["embedder"] != table.embedder:
@@ -98,7 +99,7 @@ class Upkeep:
             await self._tables.forget(table)
 
     async def _look_for_files(self) -> None:
-        now = time.time()
+        now = clock.now()
         for file in await self._claims.due(now):
             name = file["_id"]
             if name not in self._looking:
@@ -115,7 +116,7 @@ class Upkeep:
             log.warning("a file is looked at again later", exc_info=error)
 
     async def _look_after_tables(self) -> None:
-        now = time.time()
+        now = clock.now()
         for table in await self._tables.claim_unaudited(now, self._audit_s):
             await self.audit(table)
         for table in await self._tables.claim_untidy(now, TIDY_WITHIN_S):
@@ -127,8 +128,8 @@ class Upkeep:
             )
 
     async def _forget(self) -> None:
-        await self._executions.forget_old(time.time())
-        await self._results.forget_old(time.time())
+        await self._executions.forget_old(clock.now())
+        await self._results.forget_old(clock.now())
 
     async def _repeat(
         self,

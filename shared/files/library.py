@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
+from shared import clock
 from shared.errors import ServiceError, Unavailable
 from shared.files.storage import Storage
 from shared.ids import new_file_id
@@ -47,7 +48,7 @@ class Arrival:
         Raises:
             Unavailable: it took so long that it was taken for dead.
         """
-        now = time.time()
+        now = clock.now()
         fields = {
             "purpose": purpose,
             "filename": filename,
@@ -64,7 +65,7 @@ class Arrival:
         async for chunk in chunks:
             yield chunk
             if time.monotonic() - renewed_at > RENEW_EVERY_S:
-                await self._store.renew(self.file_id, time.time())
+                await self._store.renew(self.file_id, clock.now())
                 renewed_at = time.monotonic()
 
 
@@ -82,7 +83,7 @@ class Library:
         """
         again = file_id is not None
         file_id = file_id or new_file_id()
-        await self.store.expect(file_id, project_id, time.time())
+        await self.store.expect(file_id, project_id, clock.now())
         try:
             if again:
                 await self._storage.delete(file_id)
@@ -95,7 +96,7 @@ class Library:
         self, file_id: str, project_id: str, content: bytes, *, purpose: str, filename: str
     ) -> Document:
         """Add a file whose id follows from the work that made it. Safe to repeat: a complete one stays."""
-        if found := await self.store.get(project_id, file_id, time.time()):
+        if found := await self.store.get(project_id, file_id, clock.now()):
             return found
         async with self.arrival(project_id, file_id=file_id) as arrival:
             await arrival.write(_whole(content))
@@ -113,14 +114,14 @@ class Library:
 
         Returns whether this call did it.
         """
-        if not await self.store.delete(file, time.time()):
+        if not await self.store.delete(file, clock.now()):
             return False
         await self._remove(file["_id"], file["project_id"])
         return True
 
     async def sweep(self) -> int:
         """Remove what expired and what interrupted work left behind; return how many files that were."""
-        claimed = await self.store.claim_leftovers(time.time())
+        claimed = await self.store.claim_leftovers(clock.now())
         for file in claimed:
             await self._remove(file["_id"], file["project_id"])
         return len(claimed)
@@ -136,7 +137,7 @@ class Library:
 
     async def _give_up(self, file_id: str, project_id: str) -> None:
         try:
-            if not await self.store.give_up(file_id, time.time()):
+            if not await self.store.give_up(file_id, clock.now()):
                 return
         except PASSING as error:
             log.warning("a file was left half stored", extra={"reason": repr(error), "file_id": file_id})

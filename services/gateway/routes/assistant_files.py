@@ -1,6 +1,5 @@
 """Files of an assistant, as v1 has them: attach, list, get, detach."""
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -18,6 +17,7 @@ from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.assistants import AttachFile, assistant_file_view
 from services.gateway.wire.objects import AssistantFileDeleted, AssistantFileObject, ListAnswer
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.runs.model import Json
 
@@ -45,7 +45,7 @@ def build_router(stores: Stores, shelves: Shelves, door: Door) -> APIRouter:
                 f"Expected the purpose of '{body.file_id}' to be '{PURPOSE}', but it is '{file['purpose']}'."
             )
             raise InvalidRequest(message, param="file_id")
-        now = int(time.time())
+        now = int(clock.now())
         assistant = await change_in_v1(
             stores, shelves, caller, assistant_id, lambda old: attached(old, body.file_id, now)
         )

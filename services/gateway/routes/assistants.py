@@ -1,6 +1,5 @@
 """Assistants: create, list, get, modify, delete."""
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -29,6 +28,7 @@ from services.gateway.wire.assistants import (
 )
 from services.gateway.wire.objects import AssistantDeleted, AssistantObject, ListAnswer
 from services.gateway.wire.tools import check_json_mode
+from shared import clock
 from shared.ids import new_sequence
 from shared.runs.model import Json
 
@@ -52,7 +52,7 @@ def _add_creation(router: APIRouter, stores: Stores, shelves: Shelves, door: Doo
         if made := await made_before(stores.assistants, caller, "asst"):
             return answers.one(assistant_view(made, caller.version), caller)
         await check_body(stores, caller, body)
-        now = int(time.time())
+        now = int(clock.now())
         assistant = {
             "_id": caller.new_id("asst"),
             "project_id": caller.project_id,
@@ -125,7 +125,7 @@ def changes_to(old: Json, body: AssistantFields, now: int) -> Json:
 
 def changed(old: Json, body: AssistantFields) -> Json:
     """What of the stored assistant ``body`` changes."""
-    changes = changes_to(old, body, int(time.time()))
+    changes = changes_to(old, body, int(clock.now()))
     if "metadata" in changes:
         changes["metadata"] = merged(old["metadata"], changes["metadata"])
     if changes.get("tool_resources"):

@@ -1,6 +1,5 @@
 """An extension: why a run is where it is."""
 
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -13,6 +12,7 @@ from services.gateway.lag import lag_of
 from services.gateway.lookup import find_run
 from services.gateway.settings import Settings
 from services.gateway.stores.all import Stores
+from shared import clock
 
 FIELDS = (
     "In plain words what the run waits for, since when, and what happens if it does not come: `summary`, "
@@ -40,6 +40,6 @@ def build_router(stores: Stores, door: Door, settings: Settings) -> APIRouter:
         run = await find_run(stores, caller, thread_id, run_id)
         topic = topic_awaited(run)
         lag = await lag_of(settings, topic) if topic else None
-        return JSONResponse(diagnosis(run, time.time()) | {"lag": lag})
+        return JSONResponse(diagnosis(run, clock.now()) | {"lag": lag})
 
     return router

@@ -1,6 +1,5 @@
 """Batches of files for a vector store: create, get, cancel, list their files."""
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -22,6 +21,7 @@ from services.gateway.wire.vector_store_objects import (
     VectorStoreFileObject,
 )
 from services.gateway.wire.vector_stores import CreateFileBatch, file_batch_view, vector_store_file_view
+from shared import clock
 from shared.runs.model import Json
 from shared.stores.database import Document
 
@@ -79,7 +79,7 @@ def _add_changes(router: APIRouter, stores: Stores, shelves: Shelves, door: Door
         store = await find_vector_store(stores, caller, vector_store_id)
         batch_id = caller.new_id("vsfb")
         await shelves.put(caller, store, files, batch_id=batch_id)
-        batch = await stores.file_batches.add(batch_id, vector_store_id, time.time())
+        batch = await stores.file_batches.add(batch_id, vector_store_id, clock.now())
         return answers.polled(await view(stores, batch), settings)
 
     @router.post("/{batch_id}/cancel", response_model=FileBatchObject, openapi_extra=operation(v2_only=True))
@@ -90,7 +90,7 @@ def _add_changes(router: APIRouter, stores: Stores, shelves: Shelves, door: Door
         totals = await stores.vector_store_files.totals_of_batch(batch_id)
         if totals.files.get("in_progress"):
             await stores.file_batches.cancel(batch_id)
-            await stores.vector_store_files.cancel_batch(batch_id, time.time())
+            await stores.vector_store_files.cancel_batch(batch_id, clock.now())
             batch = {**batch, "cancelled": True}
         return answers.polled(await view(stores, batch), settings)
 

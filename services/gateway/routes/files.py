@@ -1,6 +1,5 @@
 """Files: upload, list, get, delete, content."""
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -20,6 +19,7 @@ from services.gateway.upload import receive_file
 from services.gateway.version import Version
 from services.gateway.wire.files import INPUT, FileError, file_view
 from services.gateway.wire.objects import FileDeleted, FileObject, ListAnswer
+from shared import clock
 from shared.files.library import Library
 from shared.stores.page import PageQuery
 
@@ -53,7 +53,7 @@ def build_router(stores: Stores, library: Library, door: Door, settings: Setting
         if caller.version is Version.V1:
             return JSONResponse(await list_all(stores, caller, purpose or None))
         found, has_more = await stores.files.page(
-            caller.project_id, query, purpose=purpose or None, now=time.time()
+            caller.project_id, query, purpose=purpose or None, now=clock.now()
         )
         return JSONResponse(list_view([file_view(each, caller.version) for each in found], has_more=has_more))
 
@@ -98,7 +98,7 @@ async def list_all(stores: Stores, caller: Caller, purpose: str | None) -> dict[
     query, has_more = PageQuery(MOST_LISTED), True
     data = []
     while has_more:
-        found, has_more = await stores.files.page(caller.project_id, query, purpose=purpose, now=time.time())
+        found, has_more = await stores.files.page(caller.project_id, query, purpose=purpose, now=clock.now())
         data += [file_view(each, caller.version) for each in found]
         if found:
             query = replace(query, after=found[-1]["_id"])

@@ -1,6 +1,5 @@
 """Messages of a thread: create, list, get, modify, delete."""
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -20,6 +19,7 @@ from services.gateway.shelves import Shelves
 from services.gateway.stores.all import Stores
 from services.gateway.wire.messages import CreateMessage, CreateMessageV1, ModifyMessage, ModifyMessageV1
 from services.gateway.wire.objects import ListAnswer, MessageDeleted, MessageObject
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.failpoints import failpoint
 from shared.stores.database import Document
@@ -109,7 +109,7 @@ def _add_changes(router: APIRouter, stores: Stores, announcer: Announcer, door: 
         thread_id: str, message_id: str, caller: Annotated[Caller, Depends(door)]
     ) -> JSONResponse:
         message = await find_message(stores, caller, thread_id, message_id)
-        now = time.time()
+        now = clock.now()
         await stores.messages.delete(message_id, at=now)
         announcer.message_changed({**message, "deleted": True, "at": now})
         return answers.deleted(message_id, "thread.message")
@@ -133,7 +133,7 @@ async def withdraw_if_late(stores: Stores, message: Document) -> None:
     active = await stores.runs.active_id(message["thread_id"])
     run = await stores.runs.get(active) if active else None
     if run and run.input_upto < message["seq"]:
-        await stores.messages.delete(message["_id"], at=time.time())
+        await stores.messages.delete(message["_id"], at=clock.now())
         raise locked(message["thread_id"], run.id)
 
 

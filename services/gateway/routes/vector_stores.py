@@ -1,7 +1,6 @@
 """Vector stores: create, list, get, modify, delete, search."""
 
 import asyncio
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -30,6 +29,7 @@ from services.gateway.wire.vector_stores import (
     search_view,
     vector_store_view,
 )
+from shared import clock
 from shared.runs.model import Json
 from shared.stores.database import Document
 
@@ -106,13 +106,13 @@ def _add_search(router: APIRouter, stores: Stores, searches: Searches, door: Doo
     ) -> JSONResponse:
         body = await read_body(request, caller.version, SearchVectorStore, SearchVectorStore)
         require_unexpired(await find_vector_store(stores, caller, vector_store_id))
-        await stores.vector_stores.used(caller.project_id, [vector_store_id], time.time())
+        await stores.vector_stores.used(caller.project_id, [vector_store_id], clock.now())
         results = await searches.search(caller, vector_store_id, body)
         return JSONResponse(search_view(body.queries(), results))
 
 
 async def view(shelves: Shelves, store: Document) -> Json:
-    return vector_store_view(store, await shelves.totals(store["_id"]), time.time())
+    return vector_store_view(store, await shelves.totals(store["_id"]), clock.now())
 
 
 def changed(old: Document, body: ModifyVectorStore) -> Json:

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import random
-import time
 
 from services.gateway.stream.pace import Pace
+from shared import clock
 from shared.backoff import backoff_s
 from shared.failpoints import failpoint
 from shared.stores.database import Database, Document, DuplicateKeyError, PyMongoError
@@ -77,7 +77,7 @@ class SlotLease:
             if await self._insert(slot):
                 return self._won(slot)
         for lapsed in sorted(taken.values(), key=lambda slot: float(slot["until"])):
-            if lapsed["until"] < time.time() and await self._succeed(lapsed):
+            if lapsed["until"] < clock.now() and await self._succeed(lapsed):
                 return self._won(lapsed["_id"])
         slot = random.randrange(RUN_STREAM.partitions)
         log.warning("every slot is taken; this process shares one", extra={"slot": slot})
@@ -102,4 +102,4 @@ class SlotLease:
         return slot
 
     def _until(self) -> float:
-        return time.time() + self._pace.lease_s
+        return clock.now() + self._pace.lease_s

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import time
 
+from shared import clock
 from shared.errors import NotFound, Unavailable
 from shared.runs.model import Run
 from shared.stores.database import PyMongoError
@@ -42,7 +42,7 @@ class Reading:
             return None
         task, self._task = self._task, None
         run = task.result()
-        if run is None and time.time() > self._give_up_at:
+        if run is None and clock.now() > self._give_up_at:
             raise Unavailable("The run cannot be followed: the store is away.")
         return run
 
