@@ -32,7 +32,7 @@ def listening(
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ})
     try:
         deadline = time.monotonic() + within_s
-        while not _accepts(port):
+        while not accepts(port):
             assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, f"{command[0]} does not listen:\n{log.read_text()[-2000:]}"
             time.sleep(0.02)
@@ -46,7 +46,7 @@ def listening(
             process.wait()
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
