@@ -1,6 +1,7 @@
 """A chat-completions server that does as little as can be done: ``python -m tests.bench.fake_model --port N``
 
-It answers at once, with a fixed text or, offered a tool, first with one call of ``code_interpreter``.
+It answers at once, with a fixed text or, offered a tool, first with one call of ``code_interpreter`` or, if
+that is what is offered first, of ``file_search``.
 """
 
 import argparse
@@ -40,10 +41,15 @@ def _reply(*deltas: dict[str, Any], finish: str) -> bytes:
     return b"".join([HEAD, *chunks, _chunk({}, usage=usage), _event(b"[DONE]"), b"0\r\n\r\n"])
 
 
-_FUNCTION = {"name": "code_interpreter", "arguments": '{"code": "1+1"}'}
-_CALL = {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": _FUNCTION}]}
+def _call(name: str, arguments: str) -> bytes:
+    function = {"name": name, "arguments": arguments}
+    calls = [{"index": 0, "id": "call_1", "type": "function", "function": function}]
+    return _reply({"tool_calls": calls}, finish="tool_calls")
+
+
 TEXT = _reply(*({"content": f"{word} "} for word in REPLY.split()), finish="stop")
-CALL = _reply(_CALL, finish="tool_calls")
+CALL = _call("code_interpreter", '{"code": "1+1"}')
+SEARCH = _call("file_search", '{"queries": ["what cells do"]}')
 
 
 class Exchange(asyncio.Protocol):
@@ -64,7 +70,8 @@ class Exchange(asyncio.Protocol):
             request = json.loads(self._received[end + 4 : whole])
             self._received = self._received[whole:]
             calls = "tools" in request and request["messages"][-1]["role"] != "tool"
-            reply = CALL if calls else TEXT
+            search = calls and request["tools"][0]["function"]["name"] == "file_search"
+            reply = SEARCH if search else CALL if calls else TEXT
             if self.delay_s:
                 asyncio.get_running_loop().call_later(self.delay_s, self._transport.write, reply)
             else:

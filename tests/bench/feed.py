@@ -9,7 +9,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer
 
 from shared import topics
-from shared.events import CodeRequested
+from shared.events import CodeRequested, SearchRequested
 from shared.feed import event_type
 from shared.settings import ServiceSettings
 
@@ -51,6 +51,8 @@ class Feed:
     def _note(self, record: Any, now: float) -> None:
         if record.topic.endswith(topics.TOOL_REQUESTS_CODE.name):
             key = CodeRequested.model_validate_json(record.value).run_id, REQUESTED
+        elif record.topic.endswith(topics.TOOL_REQUESTS_RETRIEVAL.name):
+            key = SearchRequested.model_validate_json(record.value).run_id, REQUESTED
         else:
             headers = dict(record.headers)
             key = headers["ce_subject"].decode(), headers["ce_type"].decode()

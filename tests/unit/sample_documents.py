@@ -55,13 +55,14 @@ def zip_bomb(megabytes: int) -> bytes:
 
 
 def pdf(pages: Sequence[str], *, encrypted: bool = False) -> bytes:
-    """One line of text on each page."""
+    """One line of text on each page, or several."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
     kids = []
     objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
     for text in pages:
         shown = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-        drawn = f"BT /F1 12 Tf 72 720 Td ({shown}) Tj ET"
+        lines = " T* ".join(f"({line}) Tj" for line in shown.split("\n"))
+        drawn = f"BT /F1 12 Tf 14 TL 72 720 Td {lines} ET"
         objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
         resources = "/Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792]"
         objects.append(f"<< /Type /Page /Parent 2 0 R {resources} /Contents {len(objects)} 0 R >>")

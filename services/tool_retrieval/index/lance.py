@@ -18,8 +18,13 @@ log = logging.getLogger(__name__)
 TRIES = 10  # of a commit, while others commit
 READ_TRIES = 3  # of a query that misses something which was there
 MOST_OPEN = 256  # tables
+CACHE_BYTES = 192 << 20  # of indexes, and as much of what is known about files; by default gigabytes
 KEEP_VERSIONS = timedelta(minutes=10)  # for who reads them
-VECTOR_INDEX_FROM = 50_000  # windows; below, all vectors are compared
+FLAT_FROM = 4_000  # windows; from here on vectors are kept in memory, and all of them compared as before
+PARTED_FROM = 50_000  # from here on they are kept in 8 bits, and those of the nearest parts compared
+PARTS, PART_WINDOWS = 16, 8_192  # four times as many parts when each would hold more
+PROBED = 32  # parts
+MOST_ADDED = 8  # pieces that an index of vectors grew by, before it is made anew: each is searched by itself
 T = TypeVar("T")
 
 
@@ -95,12 +100,16 @@ class LanceIndex:
         only = None if file_ids is None else f"file_id IN ({', '.join(map(_quoted, sorted(file_ids)))})"
         if not table.dim:
             vector = None
-        columns = ["id", *COLUMNS, *(["vector"] if vector is not None else [])]
+        columns = ["id", *COLUMNS]
+        found_by_words = [*columns, "_score", *(["vector"] if vector is not None else [])]
 
         async def ask(opened: Any) -> list[Any]:
-            legs = [opened.query().nearest_to_text(query, columns=["text"]).select([*columns, "_score"])]
+            legs = [opened.query().nearest_to_text(query, columns=["text"]).select(found_by_words)]
             if vector is not None:
                 nearest = opened.query().nearest_to(vector).column("vector").distance_type("cosine")
+                nearest = nearest.nprobes(PROBED)
+                if await _has_parts(opened):  # or the distances would be those of 8 bits, on another scale
+                    nearest = nearest.refine_factor(1)
                 legs.append(nearest.select([*columns, "_distance"]))
             if only is not None:
                 legs = [leg.where(only) for leg in legs]
@@ -118,8 +127,8 @@ class LanceIndex:
     async def maintain(self, table: Table) -> None:
         async def tidy(opened: Any) -> None:
             await opened.optimize(cleanup_older_than=KEEP_VERSIONS)
-            if table.dim and await opened.count_rows() >= VECTOR_INDEX_FROM:
-                await _index_vectors(opened)
+            if table.dim:
+                await _index_vectors(opened, await opened.count_rows())
 
         await self._change(table, tidy)
 
@@ -139,8 +148,12 @@ class LanceIndex:
 
         lancedb = await asyncio.to_thread(load)
         at_once = timedelta(0)  # what another process committed is seen
+        session = lancedb.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES)
         return await lancedb.connect_async(
-            self._url, read_consistency_interval=at_once, storage_options=self._options
+            self._url,
+            read_consistency_interval=at_once,
+            storage_options=self._options,
+            session=session,
         )
 
     async def _change(
@@ -215,11 +228,38 @@ async def _prepare(opened: Any) -> None:
         await opened.create_index("text", config=config, replace=False)
 
 
-async def _index_vectors(opened: Any) -> None:
-    from lancedb.index import HnswSq
+async def _has_parts(opened: Any) -> bool:
+    kinds = [index.index_type for index in await opened.list_indices() if index.columns == ["vector"]]
+    return kinds not in ([], ["IvfFlat"])
 
-    if not any(index.columns == ["vector"] for index in await opened.list_indices()):
-        await opened.create_index("vector", config=HnswSq(distance_type="cosine"), replace=False)
+
+async def _index_vectors(opened: Any, windows: int) -> None:
+    """Have the index that suits so many windows. Its name says what it is made for."""
+    from lancedb.index import IvfFlat, IvfSq
+
+    parts = _parts(windows)
+    if not parts:
+        return
+    name = f"vector_{parts}"
+    present = [index for index in await opened.list_indices() if index.columns == ["vector"]]
+    if any(index.name == name and index.num_segments <= MOST_ADDED for index in present):
+        return
+    for index in present:
+        if index.name != name:
+            await opened.drop_index(index.name)
+    kind = IvfFlat if parts == 1 else IvfSq
+    config = kind(distance_type="cosine", num_partitions=parts)
+    await opened.create_index("vector", config=config, name=name, replace=True)
+
+
+def _parts(windows: int) -> int:
+    """How many parts the vectors of so many windows are kept in; 0 for none."""
+    if windows < PARTED_FROM:
+        return int(windows >= FLAT_FROM)
+    parts = PARTS
+    while windows > parts * PART_WINDOWS:
+        parts *= 4
+    return parts
 
 
 def _quoted(text: str) -> str:

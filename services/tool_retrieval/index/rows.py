@@ -59,20 +59,25 @@ def places_of(window: Window) -> list[int]:
 
 
 def hits_of(legs: Sequence[Any], vector: Vectors | None) -> list[Hit]:
+    """Return what was found, each row once. A leg has its rows' vectors, or their ``_distance``."""
     found: dict[str, Hit] = {}
     for leg in legs:
-        rows = leg.to_pydict() if vector is None else leg.drop_columns(["vector"]).to_pydict()
-        if vector is None:
-            cosines: Sequence[float | None] = [None] * leg.num_rows
-        else:
-            stored = leg["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            cosines = (stored.reshape(leg.num_rows, len(vector)) @ vector).tolist()
-        scores = rows.get("_score") or [0.0] * leg.num_rows
-        for number, name in enumerate(rows["id"]):
+        cosines = [None] * leg.num_rows if vector is None else _cosines(leg, vector)
+        scores = leg["_score"].to_pylist() if "_score" in leg.column_names else [0.0] * leg.num_rows
+        columns = [leg[field].to_pylist() for field in COLUMNS]
+        rows = zip(leg["id"].to_pylist(), cosines, scores, *columns, strict=True)
+        for name, cosine, bm25, *fields in rows:
             if name not in found:
-                row = {field: rows[field][number] for field in COLUMNS}
-                found[name] = hit_of(row, cosines[number], scores[number])
+                found[name] = hit_of(dict(zip(COLUMNS, fields, strict=True)), cosine, bm25)
     return list(found.values())
+
+
+def _cosines(leg: Any, vector: Vectors) -> list[float]:
+    if "vector" not in leg.column_names:
+        return [1.0 - distance for distance in leg["_distance"].to_pylist()]
+    stored = leg["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    found: list[float] = (stored.reshape(leg.num_rows, len(vector)) @ vector).tolist()
+    return found
 
 
 def hit_of(row: Mapping[str, Any], cosine: float | None, bm25: float) -> Hit:
