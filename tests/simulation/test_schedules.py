@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.explore import explore
 
 PORTION = 250
-PORTIONS = 40
+PORTIONS = 36
 
 
 @pytest.mark.parametrize("portion", range(PORTIONS))
