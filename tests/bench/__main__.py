@@ -4,24 +4,25 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
 from deploy.local.program import Output
-from deploy.local.programs import Model
+from deploy.local.programs import BROKER, Model
 from deploy.local.stack import Options, Stack
 from tests.bench import report
 from tests.bench.series import PROCESSES, Bench
 from tests.processes import free_port, listening
 
 RUNS = {1: 100, 16: 240, 64: 320}  # clients at once -> runs
-NAMES = [*PROCESSES, "model"]
+WITHOUT_BROKER = [name for name in PROCESSES if name != BROKER]
 
 
-async def bench(folder: Path, output: Output, scale: float) -> AsyncGenerator[str, None]:
-    """Yield the report, piece by piece."""
+async def bench(folder: Path, output: Output, scale: float, kafka: str | None) -> AsyncGenerator[str, None]:
+    """Yield the report, piece by piece: on the embedded broker, then on ``kafka``, if there is one."""
     yield report.heading() + "\n"
     port = free_port()
     command = (sys.executable, "-m", "tests.bench.fake_model", "--port", str(port))
@@ -41,15 +42,25 @@ async def bench(folder: Path, output: Output, scale: float) -> AsyncGenerator[st
         )
         async with Stack(options, output) as stack, Bench(stack, url, model.pid) as measured:
             idle = measured.resident_mb()
-            async for part in series(measured, scale):
+            async for part in series(measured, scale, PROCESSES):
                 yield "\n" + part
             full = measured.resident_mb()
             lines = [["idle", *idle.values()], ["after all this", *full.values()]]
-            yield "\n" + report.table(["resident memory, MB", *NAMES], lines)
+            yield "\n" + report.table(["resident memory, MB", *PROCESSES, "model"], lines)
+        if kafka:
+            yield "\nThe same on Kafka, whose process is not looked at:\n"
+            other = replace(options, data=folder / "beside-kafka", kafka=kafka)
+            async with (
+                Stack(other, output) as stack,
+                Bench(stack, url, model.pid, WITHOUT_BROKER) as measured,
+            ):
+                async for part in series(measured, scale, WITHOUT_BROKER):
+                    yield "\n" + part
 
 
-async def series(measured: Bench, scale: float) -> AsyncGenerator[str, None]:
-    columns = ["series (times in ms)", "p50 / p95", "per s", *(f"CPU {name}" for name in NAMES), "CPU all"]
+async def series(measured: Bench, scale: float, names: Sequence[str]) -> AsyncGenerator[str, None]:
+    cpu = [f"CPU {name}" for name in (*names, "model", "all")]
+    columns = ["series (times in ms)", "p50 / p95", "per s", *cpu]
     lines: list[list[object]] = []
     for at_once, runs in RUNS.items():
         count = int(runs * scale)
@@ -90,11 +101,12 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of runs in each series")
     parser.add_argument("--no-save", action="store_true", help="print only")
+    parser.add_argument("--kafka", metavar="ADDRESS", help="measure on this broker, too")
     arguments = parser.parse_args()
     said = []
     with tempfile.TemporaryDirectory() as folder:
         output = _log_to(Path(folder) / "stack.log")
-        async for part in bench(Path(folder), output, arguments.scale):
+        async for part in bench(Path(folder), output, arguments.scale, arguments.kafka):
             sys.stdout.write(part)
             sys.stdout.flush()
             said.append(part)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self, TypeAlias
 
@@ -27,13 +27,16 @@ SETTLE_S = 0.2  # what is written behind the last run belongs to it
 class Bench:
     """Measures one running stack whose model is ``model_url``, a process of its own.
 
-    A run is done when its completed event arrives on Kafka: no polling distorts that.
+    A run is done when its completed event arrives on Kafka: no polling distorts that. ``names``: the
+    stack's processes that are looked at.
     """
 
-    def __init__(self, stack: Stack, model_url: str, model_pid: int) -> None:
+    def __init__(
+        self, stack: Stack, model_url: str, model_pid: int, names: Sequence[str] = PROCESSES
+    ) -> None:
         self._stack = stack
         self._model_url = model_url
-        self._pids = {name: stack.pid(name) for name in PROCESSES} | {"model": model_pid}
+        self._pids = {name: stack.pid(name) for name in names} | {"model": model_pid}
         self._db = connect(stack.mongo_url, "threadmill")
 
     async def __aenter__(self) -> Self:
