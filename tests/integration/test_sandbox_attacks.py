@@ -213,7 +213,7 @@ async def test_the_disk_is_limited(session: Session, kind: Preference, bomb: str
 
 async def test_a_flood_of_output_stays_small(session: Session) -> None:
     execution = await session.run("while True: print('x' * 100_000)", timeout_s=1)
-    assert execution.status not in ("ok", "worker_died"), execution
+    assert execution.status in ("timeout_interrupted", "timeout_killed"), execution
     assert len(execution.logs) < LIMITS.output_head_bytes + LIMITS.output_tail_bytes + 4096
     assert "bytes skipped" in execution.logs
 

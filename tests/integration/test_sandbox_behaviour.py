@@ -82,6 +82,13 @@ async def test_an_error_is_a_plain_traceback_and_loses_nothing(session: Session)
     assert await logs(session, "x") == "1"
 
 
+async def test_an_error_in_a_new_process_has_no_other_cause(session: Session) -> None:
+    died = await session.run("import os; os._exit(3)", timeout_s=PATIENT_S)
+    assert died.status == "worker_died"
+    failed = await session.run("1/0", timeout_s=PATIENT_S)
+    assert "During handling" not in failed.logs
+
+
 async def test_a_syntax_error_is_shown(session: Session) -> None:
     execution = await session.run("1 +", timeout_s=PATIENT_S)
     assert (execution.status, execution.error) == ("error", "SyntaxError")
@@ -153,6 +160,22 @@ async def test_a_call_that_ignores_the_interrupt_is_killed_and_keeps_its_files(s
     assert 0.5 + LIMITS.grace_s <= execution.took_s < 10
     assert "Variables and imports are lost; files are kept." in (execution.notice or "")
     assert await logs(session, "'x' in globals(), open('kept').read()") == "(False, 'data')"
+
+
+async def test_what_was_printed_is_not_kept_in_memory(session: Session) -> None:
+    most = "import resource; resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+    before = int(await logs(session, most))
+    assert (
+        await session.run("for _ in range(6_400): print('x' * 10_000)", timeout_s=PATIENT_S)
+    ).status == "ok"
+    assert int(await logs(session, most)) - before < 32 << 10  # KiB, of 64 MB
+
+
+async def test_a_fork_that_comes_to_the_end_of_the_code_does_not_answer(session: Session) -> None:
+    for _ in range(3):
+        execution = await session.run("import os\nif os.fork(): os.wait()", timeout_s=PATIENT_S)
+        assert execution.status == "ok"
+        assert await logs(session, "1 + 1") == "2"
 
 
 async def test_nothing_runs_between_two_calls(session: Session) -> None:

@@ -7,9 +7,9 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -55,6 +55,11 @@ class CodeShell(InteractiveShell):
     displayhook_class = Type(_Results)
     show_image: ShowImage
     cell: str = ""  # the code that runs now
+
+    @contextmanager
+    def _tee(self, channel: Literal["stdout", "stderr"]) -> Iterator[None]:
+        """Keep no copy of what is printed: IPython would have all of it until the process ends."""
+        yield
 
     def enable_gui(self, gui: str | None = None) -> None:
         """There is no screen."""

@@ -136,9 +136,11 @@ class Supervisor:
         if self.policy.process_cap != "cgroup":  # a cgroup knows better
             self.memory = MemoryWatch(self.policy.memory_bytes)
         self._signal(signal.SIGCONT)
-        try:
+        asked = False
+        with suppress(OSError):
             self.child.control.sendall(frames.pack({"id": request["id"], "code": request["code"]}))
-        except OSError:
+            asked = True
+        if not asked:
             self._bury()
 
     def _reset(self, request: dict[str, Any]) -> None:
@@ -210,7 +212,7 @@ class Supervisor:
             self._signal(signal.SIGINT)
 
     def _hear_worker(self) -> None:
-        try:
+        with suppress(EOFError, OSError, ValueError):
             self.child.reader.feed()
             self._read_output(1)  # printed before the frame was sent: keep the order
             for kind, payload in self.child.reader.frames():
@@ -218,8 +220,9 @@ class Supervisor:
                     self._image(payload)
                 elif len(payload) <= REQUEST_SLACK_BYTES:
                     self._claim(frames.parse(payload))
-        except (EOFError, OSError, ValueError):
-            self._bury()
+            return
+        # Not where the error is handled: a new worker would show it as the cause of its own errors.
+        self._bury()
 
     def _claim(self, claim: dict[str, Any]) -> None:
         """One JSON frame of the worker, which may be forged by the code it runs.

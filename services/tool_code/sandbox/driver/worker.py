@@ -139,6 +139,7 @@ class _Worker:
                 self._call(frames.parse(payload))
 
     def _call(self, request: dict[str, Any]) -> None:
+        worker = os.getpid()
         processes.reap()  # swept while we were frozen; until collected they count as processes
         _fresh_streams()
         status, error = "ok", None
@@ -155,6 +156,8 @@ class _Worker:
             status = "interrupted"
         except SystemExit:
             status = "exit"
+        if os.getpid() != worker:  # a fork whose code came to its end: the answer is not its to give
+            os._exit(0 if status == "ok" else 1)
         self._tell({"event": "done", "id": request["id"], "status": status, "error": error})
 
     @staticmethod
