@@ -202,11 +202,14 @@ class Audit:
 
     # Processes
 
-    def left(self, process: Process, held: Set[str]) -> None:
-        """A process left in order: what it worked on is nobody's, unless it could not reach the store."""
+    def left(self, process: Process, held: Set[str], told_s: float) -> None:
+        """A process left in order: what it worked on is nobody's, unless it could not reach the store.
+
+        Also if it could not in the very moment in which it was told to leave: then it had let go of the run.
+        """
         runs = self._world.store.table("runs").documents
         kept = [run_id for run_id in sorted(held) if runs[run_id]["owner"] == process.name]
-        if kept and not process.disturbed:
+        if kept and process.disturbed_s < told_s:
             self.violate(22, f"{process.name} left, and kept {kept}")
 
     def watch_over(self, task: asyncio.Task[None]) -> None:

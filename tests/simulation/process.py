@@ -21,7 +21,7 @@ class Process:
         self.dead = False
         self.leaving = False
         self.stopped_until_s = 0.0
-        self.disturbed = False  # lost its broker, its store or its time since it was last asked
+        self.disturbed_s = -1.0  # when it last lost its broker, its store or its time
         world.processes.append(self)
 
     async def reach(self, what: str) -> None:
@@ -48,5 +48,5 @@ class Process:
 
     def stop_for(self, seconds: float) -> None:
         self.stopped_until_s = self.world.loop.time() + seconds
-        self.disturbed = True
+        self.disturbed_s = self.world.loop.time()
         self.world.note(self.name, f"stops for {seconds:.1f} s")

@@ -127,7 +127,7 @@ class World:
             return False
         self.note(process.name if process else "broker", kind)
         if process:
-            process.disturbed = True
+            process.disturbed_s = self.loop.time()
         return True
 
     def twisted(self, topic: str, value: bytes) -> bytes:
@@ -174,10 +174,9 @@ class World:
         if service is None or service.process is not process or process.dead:
             return
         self.note(process.name, "is told to leave")
-        process.disturbed = False
-        held = service.held
+        told_s, held = self.loop.time(), service.held
         await service.leave()
-        self.audit.left(process, held)
+        self.audit.left(process, held, told_s)
         process.dead = True
         await self._start(kind)
 
