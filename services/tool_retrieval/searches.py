@@ -21,7 +21,7 @@ from services.tool_retrieval.scoring import score, words_of
 from services.tool_retrieval.tables import TableStore
 from shared import clock
 from shared.events import SearchRequested
-from shared.files.parsed import ParsedFiles
+from shared.files.parsed import ParsedFile, ParsedFiles
 from shared.runs.model import Json
 from shared.stores.database import Document
 from shared.stores.vector_stores import VectorStores
@@ -176,41 +176,53 @@ class Searches:
                 found.append(Found(file, hit, value))
         return found
 
-    async def _results(self, found: list[Found], most: int) -> list[Json]:
+    async def _results(self, found: Sequence[Found], most: int) -> list[Json]:
         """Return chunks that do not overlap, each for the best of its windows."""
-        taken: dict[str, list[Span]] = {}
-        results: list[Json] = []
-        for each in found:
-            if len(results) >= most:
-                break
-            others = taken.setdefault(each.hit.file_id, [])
-            if (span := free_chunk(each.hit.window, others)) is None:
-                continue
-            result = await self._result(each, span)
-            if result is not None:
-                others.append(span)
-                results.append(result)
-        return results
+        while True:
+            chosen = _chosen(found, most)
+            files = await self._parsed.many({each.hit.file_id for each, _ in chosen})
+            texts = await self._parsed.passages([(each.hit.file_id, *span) for each, span in chosen])
+            results, gone = [], set()
+            for (each, span), text in zip(chosen, texts, strict=True):
+                file = files.get(each.hit.file_id)
+                if file is None or text is None:
+                    gone.add(each.hit.file_id)
+                else:
+                    results.append(_result(each, span, file, text))
+            if not gone:
+                return results
+            found = [each for each in found if each.hit.file_id not in gone]  # deleted just now
 
-    async def _result(self, found: Found, span: tuple[int, int]) -> Json | None:
-        file_id, window = found.hit.file_id, found.hit.window
-        parsed = await self._parsed.get(file_id)
-        text = await self._parsed.passage(file_id, *span)
-        if parsed is None or text is None:
-            return None  # the file was deleted just now
-        quote = text[max(window.start - span[0], 0) : max(window.end - span[0], 0)]
-        return {
-            "file_id": file_id,
-            "file_name": found.file["filename"],
-            "vector_store_id": found.file["vector_store_id"],
-            "score": round(found.score, 6),
-            "attributes": found.file["attributes"] or {},
-            "text": text,
-            "quote": quote,
-            "pages": parsed.pages_of(*span),
-            "char_start": span[0],
-            "char_end": span[1],
-        }
+
+def _chosen(found: Sequence[Found], most: int) -> list[tuple[Found, Span]]:
+    """Return what to show, best first, and which chunk of it."""
+    taken: dict[str, list[Span]] = {}
+    chosen: list[tuple[Found, Span]] = []
+    for each in found:
+        if len(chosen) >= most:
+            break
+        others = taken.setdefault(each.hit.file_id, [])
+        if (span := free_chunk(each.hit.window, others)) is not None:
+            others.append(span)
+            chosen.append((each, span))
+    return chosen
+
+
+def _result(found: Found, span: Span, file: ParsedFile, text: str) -> Json:
+    start, end = span
+    window = found.hit.window
+    return {
+        "file_id": found.hit.file_id,
+        "file_name": found.file["filename"],
+        "vector_store_id": found.file["vector_store_id"],
+        "score": round(found.score, 6),
+        "attributes": found.file["attributes"] or {},
+        "text": text,
+        "quote": text[max(window.start - start, 0) : max(window.end - start, 0)],
+        "pages": file.pages_of(start, end),
+        "char_start": start,
+        "char_end": end,
+    }
 
 
 async def _reranked(reranker: Reranker, queries: Sequence[str], results: list[Json]) -> list[Json]:

@@ -9,12 +9,16 @@ from the file's, so that two workers, or one after a crash, write the same. All 
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from shared.stores.database import ASCENDING, Database
+from shared.stores.database import ASCENDING, Database, Document
 
 VERSION = 1  # of the parsers: another one reads every file anew
 PIECE_CHARS = 100_000
+
+Passage: TypeAlias = tuple[str, int, int]  # a file's id, and where the text begins and ends
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,13 @@ class ParsedFiles:
 
     async def get(self, file_id: str) -> ParsedFile | None:
         """Return what is known of the text of a file; None if there is none (yet)."""
-        found = await self._files.find_one({"_id": _key(file_id)})
-        if found is None:
-            return None
-        pages = None if found["pages"] is None else tuple(found["pages"])
-        return ParsedFile(file_id, found["project_id"], found["chars"], found["tokens"], pages)
+        return (await self.many([file_id])).get(file_id)
+
+    async def many(self, file_ids: Iterable[str]) -> dict[str, ParsedFile]:
+        """Return what is known of the texts of files, in one read; of those that have one."""
+        keys = [_key(file_id) for file_id in file_ids]
+        found = self._files.find({"_id": {"$in": keys}})
+        return {each["file_id"]: _parsed_file(each) async for each in found}
 
     async def read(self, file_id: str) -> str | None:
         """Return the text of a file; None if there is none (yet)."""
@@ -69,20 +75,41 @@ class ParsedFiles:
 
     async def passage(self, file_id: str, start: int, end: int) -> str | None:
         """Return the text from ``start`` to ``end``; None if it is not all there."""
-        if end <= start:
-            return ""
-        key = _key(file_id)
-        first, last = start // PIECE_CHARS, (end - 1) // PIECE_CHARS
-        names = [f"{key}:{number}" for number in range(first, last + 1)]
-        found = {piece["_id"]: piece["text"] async for piece in self._texts.find({"_id": {"$in": names}})}
-        if len(found) < len(names):
-            return None
-        text = "".join(found[name] for name in names)[start - first * PIECE_CHARS :][: end - start]
-        return text if len(text) == end - start else None
+        return (await self.passages([(file_id, start, end)]))[0]
+
+    async def passages(self, wanted: Sequence[Passage]) -> list[str | None]:
+        """Return the text of each, in one read; None for one that is not all there."""
+        names = {name for each in wanted for name in _pieces(each)}
+        pieces = self._texts.find({"_id": {"$in": sorted(names)}})
+        texts = {piece["_id"]: piece["text"] async for piece in pieces}
+        return [_cut_out(each, texts) for each in wanted]
 
     async def delete(self, file_id: str) -> None:
         await self._files.delete_many({"file_id": file_id})
         await self._texts.delete_many({"file_id": file_id})
+
+
+def _pieces(passage: Passage) -> list[str]:
+    file_id, start, end = passage
+    if end <= start:
+        return []
+    return [
+        f"{_key(file_id)}:{number}" for number in range(start // PIECE_CHARS, (end - 1) // PIECE_CHARS + 1)
+    ]
+
+
+def _cut_out(passage: Passage, texts: Mapping[str, str]) -> str | None:
+    _, start, end = passage
+    names = _pieces(passage)
+    if any(name not in texts for name in names):
+        return None
+    text = "".join(texts[name] for name in names)[start % PIECE_CHARS :][: end - start]
+    return text if len(text) == max(end - start, 0) else None
+
+
+def _parsed_file(found: Document) -> ParsedFile:
+    pages = None if found["pages"] is None else tuple(found["pages"])
+    return ParsedFile(found["file_id"], found["project_id"], found["chars"], found["tokens"], pages)
 
 
 def _key(file_id: str) -> str:

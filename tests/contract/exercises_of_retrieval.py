@@ -36,6 +36,8 @@ async def of_parsed_files(db: Database) -> Called:
     assert await called.get("file-2")
     assert await called.read("file-2") == text
     await called.passage("file-2", 1, 3)
+    await called.passages([("file-2", 1, 3)])
+    await called.many(["file-2"])
     await called.delete("file-2")
     return called
 
