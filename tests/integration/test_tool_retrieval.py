@@ -111,11 +111,14 @@ async def test_a_removed_file_is_found_no_more_and_leaves_the_index(
     assert [each["file_id"] for each in await client.search(store, "fox")] == [fox]
 
 
-async def test_the_text_of_a_deleted_file_is_deleted(client: Client, db: Database) -> None:
+async def test_the_text_of_a_deleted_file_is_deleted_and_not_shown(client: Client, db: Database) -> None:
     store = await client.store()
     fox = await client.add(store, "fox.txt", FOX)
+    other = await client.add(store, "other.txt", BREAD + " A fox, a fox!")
     parsed = ParsedFiles(db)
     assert await parsed.read(fox) == FOX
+    await parsed.delete(fox)  # and nothing else yet
+    assert [each["file_id"] for each in await client.search(store, FOX, max_num_results=1)] == [other]
     file = await client.library.store.get("p", fox, time.time())
     assert file
     await client.library.delete(file)
