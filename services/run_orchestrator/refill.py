@@ -19,13 +19,17 @@ MARGIN_S = 60.0  # between a run's end and its last mark
 
 
 class Refill:
-    """Not once but for a while: who notices late goes on to mark runs as published to the old broker."""
+    """Not once but for a while: who notices late goes on to mark runs as published to the old broker.
+
+    It looks ever more seldom, when the broker has been gone for twice as long as at the last look: each one
+    reads all runs that ended since.
+    """
 
     def __init__(self, runs: RunStore, brokers: BrokerStore, publisher: Publisher) -> None:
         self._runs = runs
         self._brokers = brokers
         self._publisher = publisher
-        self._done: set[str] = set()  # generations of which this process looked at a whole day's runs
+        self._looked: dict[str, float] = {}  # when, for the runs of which generation; first at a whole day's
 
     async def note(self, generation: str) -> None:
         """Raises PyMongoError: then nothing may be published under that generation yet."""
@@ -43,10 +47,13 @@ class Refill:
 
     async def publish_again(self, generation: str, now: float) -> None:
         for other, replaced_at in (await self._brokers.replaced(generation, now)).items():
-            since = replaced_at - MARGIN_S if other in self._done else now - DAY_S
+            last, late = self._looked.get(other), now > replaced_at + LATE_S
+            if last is not None and now - last < last - replaced_at and not late:
+                continue
+            since = now - DAY_S if last is None else last - MARGIN_S
             if marked := await self._runs.publish_again(other, since=since, now=now):
                 log.info("publishing again what another broker had", extra={"runs": marked})
-            self._done.add(other)
-            if now > replaced_at + LATE_S:
+            self._looked[other] = now
+            if late:
                 await self._brokers.forget(other)
-                self._done.discard(other)
+                del self._looked[other]

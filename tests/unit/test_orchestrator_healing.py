@@ -62,6 +62,11 @@ async def test_a_new_broker_gets_what_somebody_counted_for_published_too_late(db
     await runs.mark_published(ended.evolve(published=Published(generation="old", n=len(ended.events))))
     await refill.publish_again("new", NOW + 5)
     assert [found.id for found in await runs.unannounced(NOW + 99)] == [run.id], "and once more"
+    await runs.mark_published(ended.evolve(published=Published(generation="old", n=len(ended.events))))
+    await refill.publish_again("new", NOW + 7)
+    assert await runs.unannounced(NOW + 99) == [], "too soon: it was looked at when 3 s had gone by"
+    await refill.publish_again("new", NOW + 8)
+    assert [found.id for found in await runs.unannounced(NOW + 99)] == [run.id]
     await refill.publish_again("new", NOW + 3 + LATE_S)
     assert await brokers.replaced("new", NOW) == {}
 
