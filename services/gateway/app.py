@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from services.gateway.announcer import Announcer
 from services.gateway.auth import Door, Keys, Limits
@@ -109,6 +110,9 @@ def build_app(settings: Settings) -> FastAPI:
     app.add_middleware(RateLimits, usage=stores.usage)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Gate, keys=keys_of(settings, stores))
+    if settings.asks_for_keys:  # else any page that this machine's user opens could do everything
+        origins, methods = settings.cors_origins, ("DELETE", "GET", "POST")
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=["*"])
     app.add_middleware(ResponseHeaders)
     if tracing.on():
         app.add_middleware(Traces)

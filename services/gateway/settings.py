@@ -26,6 +26,9 @@ class Settings(FileSettings):
     tokens_per_minute: NonNegativeInt = 0
     concurrent_runs: NonNegativeInt = 0
 
+    # pages whose scripts may call with a key, as those of any may on the original; "*": of any, with [] none
+    cors_origins: list[str] = Field(default_factory=lambda: ["*"])
+
     metrics_port: PositiveInt | None = None  # for Prometheus, without a key: not for the world
 
     run_expiry_s: PositiveInt = 600  # from its creation until a run ends by itself
@@ -44,13 +47,16 @@ class Settings(FileSettings):
 
     @model_validator(mode="after")
     def _open_only_to_this_machine(self) -> Self:
-        secrets = (self.api_key, self.key_pepper)
-        if not any(secret.get_secret_value() for secret in secrets) and not _is_loopback(self.host):
+        if not self.asks_for_keys and not _is_loopback(self.host):
             raise ValueError(
                 "THREADMILL_API_KEY (or THREADMILL_KEY_PEPPER, for keys in the store) must be set "
                 "when the host is not a loopback address"
             )
         return self
+
+    @property
+    def asks_for_keys(self) -> bool:
+        return any(secret.get_secret_value() for secret in (self.api_key, self.key_pepper))
 
 
 def _is_loopback(host: str) -> bool:

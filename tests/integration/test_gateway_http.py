@@ -43,6 +43,20 @@ def test_every_answer_carries_the_headers_that_sdks_show(client: httpx.Client) -
         assert response.headers["openai-organization"]
 
 
+def test_scripts_of_pages_may_call_with_a_key(client: httpx.Client, url: str) -> None:
+    """As the SDK for Node does in a browser, with ``dangerouslyAllowBrowser``."""
+    page = {"Origin": "https://page.example"}
+    asked = "authorization,content-type,openai-beta,x-stainless-lang"
+    wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    may = httpx.options(f"{url}/v1/threads", headers=page | wanted)
+    assert (may.status_code, may.headers["access-control-allow-origin"]) == (200, "*")
+    assert may.headers["access-control-allow-headers"] == asked
+    for answer in (client.post("/v1/threads", headers=page), httpx.post(f"{url}/v1/threads", headers=page)):
+        assert answer.headers["access-control-allow-origin"] == "*", "errors can be read, too"
+        assert answer.headers["access-control-expose-headers"] == "X-Request-ID"
+    assert "access-control-allow-origin" not in client.post("/v1/threads").headers
+
+
 def test_the_key_comes_before_everything_else(url: str) -> None:
     error = error_of(httpx.post(f"{url}/v1/threads", content=b"{"), 401)
     assert error["message"] is not None
