@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.tool_code.files import Files
+from services.tool_code.files import Files, Kept
 from services.tool_code.live_logs import LiveLogs
 from services.tool_code.sandbox.errors import SandboxError
 from services.tool_code.sandbox.execution import Execution
@@ -174,27 +174,29 @@ class Calls:
         except SandboxError as error:
             log.error("a sandbox failed", exc_info=error)
             return _only(f"The code could not be run: {error}"), "sandbox_failed"
-        images, files = await self._keep_files(request, session, held, execution)
-        told = _told(execution, notes, len(images))
-        return Answer(told, _shown(execution), images, files), execution.status
+        images, kept = await self._keep_files(request, session, held, execution)
+        told = _told(execution, notes, len(images), kept.notes)
+        return Answer(told, _shown(execution), images, kept.files), execution.status
 
     async def _keep_files(
         self, request: CodeRequested, session: Session, held: Held, execution: Execution
-    ) -> tuple[list[str], list[dict[str, Any]]]:
-        """Store what the code made. What goes wrong now costs files, not another run."""
+    ) -> tuple[list[str], Kept]:
+        """Store what the code made; the images are to be shown. What goes wrong costs files, not a run."""
         assert self._sessions is not None, "there is a session"
         images: list[str] = []
-        files: list[dict[str, Any]] = []
+        kept = Kept([], [], [])
         try:
             failpoint("tool_code.code_ran")
             images = await self._files.keep_images(request, execution)
-            files = await self._files.keep_files(session, held, request, execution)
+            kept = await self._files.keep_files(session, held, request, execution)
+            if not execution.images:  # else a figure that was shown and saved would be there twice
+                images = kept.pictures
             note = partial(self._sessions.note_call, request.thread_id, held)
             await until_done(note, AWAY, what="the store")
             failpoint("tool_code.call_counted")
         except Exception as error:
             log.error("could not keep all that a call made", exc_info=error)
-        return images, files
+        return images, kept
 
     async def _run_code(self, session: Session, request: CodeRequested, attempt: int) -> Execution:
         timeout_s = min(self._timeout_s, max(request.deadline - clock.now(), 1.0))
@@ -217,15 +219,15 @@ def _restored(paths: list[str]) -> str:
     return f"Of the files that they wrote, these are in {FOLDER} again: {', '.join(sorted(paths))}."
 
 
-def _told(execution: Execution, notes: list[str], shown: int) -> str:
+def _told(execution: Execution, notes: list[str], shown: int, of_files: list[str]) -> str:
     parts = [*notes, execution.logs, execution.notice]
     if shown:
         parts.append(
             "[1 image was shown to the user.]" if shown == 1 else f"[{shown} images were shown to the user.]"
         )
-    if lost := len(execution.images) - shown:
+    if (lost := len(execution.images) - shown) > 0:
         parts.append(f"[{lost} images could not be stored, and were not shown.]")
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part for part in (*parts, *of_files) if part)
 
 
 def _shown(execution: Execution) -> str:

@@ -6,7 +6,7 @@ Nothing here fails a call: what could not be moved is said to the model.
 import hashlib
 import logging
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.tool_code.sandbox.errors import FileRefused, SessionClosed
 from services.tool_code.sandbox.execution import Execution
@@ -26,11 +26,21 @@ log = logging.getLogger(__name__)
 
 OUTPUT = "assistants_output"
 MOST_FILES = 20  # kept of one call
+MOST_PICTURES = 16  # shown of one call
 MOST_BYTES = 64 << 20  # of those together
 MOST_KNOWN = 50  # paths that a thread's messages can link to
 TROUBLE = (PyMongoError, ServiceError, BytesMissing)
 LONGEST_PATH = 255
-PNG = b"\x89PNG"
+PNG, JPEG = b"\x89PNG", b"\xff\xd8\xff"
+
+
+class Kept(NamedTuple):
+    """After a call: what the thread's code has written so far; which pictures the call has saved, as ids of
+    files, in their order; and what the model has to know of the rest."""
+
+    files: list[dict[str, Any]]
+    pictures: list[str]
+    notes: list[str]
 
 
 class Files:
@@ -124,18 +134,21 @@ class Files:
 
     async def keep_files(
         self, session: Session, held: Held, request: CodeRequested, execution: Execution
-    ) -> list[dict[str, Any]]:
-        """Store what the call wrote; return what the thread's code has written so far."""
+    ) -> Kept:
+        """Store what the call wrote, the newest first."""
         for path in execution.gone:
             held.brought.pop(path, None)
             held.made.pop(path, None)
-        left = MOST_BYTES
-        for path in [path for path in execution.files if _worth_keeping(path)][:MOST_FILES]:
+        written = [path for path in execution.files if _worth_keeping(path)]
+        for path in written:
             held.made.pop(path, None)
+        left, made, pictures, refused = MOST_BYTES, dict[str, str](), list[str](), list[str]()
+        for path in written[:MOST_FILES]:
             try:
                 content = await session.get(path)
             except FileRefused as error:
                 log.info("a file of a call was not kept", extra={"reason": str(error)})
+                refused.append(f"[{path} cannot be downloaded: {error}.]")
                 continue
             except SessionClosed:
                 break
@@ -143,9 +156,17 @@ class Files:
             if left < 0:
                 break
             if file_id := await self._keep(request, f"file {path}", PurePosixPath(path).name, content):
-                held.made[path] = file_id
-        held.made = dict(list(held.made.items())[-MOST_KNOWN:])
-        return [{"path": path, "file_id": file_id} for path, file_id in held.made.items()]
+                made[path] = file_id
+                if content.startswith((PNG, JPEG)):
+                    pictures.append(file_id)
+        held.made = dict(list((held.made | dict(reversed(made.items()))).items())[-MOST_KNOWN:])
+        files = [{"path": path, "file_id": file_id} for path, file_id in held.made.items()]
+        if len(made) + len(refused) < len(written):
+            refused.append(
+                f"[Of the files written, only the {len(made)} newest can be downloaded: "
+                f"{MOST_FILES} of a call, {MOST_BYTES >> 20} MiB. Pack many into one.]"
+            )
+        return Kept(files, pictures[MOST_PICTURES - 1 :: -1], refused)
 
     async def _keep(self, request: CodeRequested, what: str, name: str, content: bytes) -> str | None:
         """The id follows from the call and the content: a repeat finds the file."""

@@ -43,6 +43,7 @@ async def session(backend: Backend) -> AsyncIterator[Session]:
         ),
         ("import os; os.system('echo shell; echo error >&2'); print('then')", "shell\nerror\nthen\n"),
         ("!echo magic", "magic\n"),
+        ("!pip install -q x", "There is no network here: nothing can be installed. Use what is there.\n"),
         ("import asyncio\nawait asyncio.sleep(0)\n'awaited'", "'awaited'\n"),
         ("print('é€\\U0001f600')", "é€\U0001f600\n"),
         ("import sys; sys.stdout.buffer.write(b'\\xff\\n');", "\ufffd\n"),
@@ -138,7 +139,13 @@ async def test_long_output_is_cut_in_the_middle(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "loop", ["while True: pass", "import time; time.sleep(99)", "import asyncio\nawait asyncio.sleep(99)"]
+    "loop",
+    [
+        "import time; time.sleep(99)",
+        "import asyncio\nawait asyncio.sleep(99)",
+        "import time\ntry: time.sleep(99)\nexcept KeyboardInterrupt: pass",
+        "!sleep 99",
+    ],
 )
 async def test_a_call_over_its_time_is_interrupted_and_keeps_its_variables(
     session: Session, loop: str

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
 
 from services.tool_code.app import build_app
+from services.tool_code.files import MOST_FILES
 from services.tool_code.settings import Settings
 from shared.events import Control
 from shared.files.for_code import LARGEST_BYTES
@@ -252,3 +253,37 @@ async def test_files_that_the_code_writes_are_kept(orchestrator: Orchestrator, l
     assert after["deep/b.txt"] != made["deep/b.txt"]
     await orchestrator.ask("1", thread=mine)
     assert {file["path"]: file["file_id"] for file in (await orchestrator.result()).files} == after
+
+
+async def test_of_many_files_the_newest_are_kept_and_the_model_is_told(orchestrator: Orchestrator) -> None:
+    write = "import time\nfor n in range(100): open(f'{n}.txt', 'w').close()\n"
+    await orchestrator.ask(write + "time.sleep(0.1); open('all.zip', 'w').close()", thread=thread())
+    result = await orchestrator.result()
+    assert len(result.files) == MOST_FILES
+    assert result.files[-1]["path"] == "all.zip"
+    assert "only the 20 newest can be downloaded" in result.output
+
+
+async def test_the_model_is_told_of_a_file_that_is_too_large_to_be_downloaded(
+    orchestrator: Orchestrator,
+) -> None:
+    large = LARGEST_BYTES + 1
+    await orchestrator.ask(f"open('large.bin', 'wb').truncate({large});", thread=thread())
+    result = await orchestrator.result()
+    assert result.output == f"[large.bin cannot be downloaded: {large} bytes are too many.]"
+    assert result.outputs == ()
+
+
+async def test_saved_pictures_are_shown_unless_figures_were(orchestrator: Orchestrator) -> None:
+    save = (
+        "import time; from PIL import Image\n"
+        "for name in 'ba': Image.new('RGB', (9, 9)).save(f'{name}.png'); time.sleep(0.1)\n"
+    )
+    await orchestrator.ask(save, thread=thread())
+    result = await orchestrator.result()
+    made = {file["path"]: file["file_id"] for file in result.files}
+    assert [image["image"]["file_id"] for image in result.outputs] == [made["b.png"], made["a.png"]]
+    assert result.output == "[2 images were shown to the user.]"
+    await orchestrator.ask(save + "Image.open('a.png')", thread=thread())
+    (shown,) = (await orchestrator.result()).outputs
+    assert shown["image"]["file_id"] not in made.values()

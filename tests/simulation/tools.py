@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from services.tool_code.calls import Calls
-from services.tool_code.files import Files
+from services.tool_code.files import Files, Kept
 from services.tool_code.handlers import Handlers
 from services.tool_code.sandbox.backend import Backend
 from services.tool_code.sandbox.execution import Execution
@@ -71,8 +71,8 @@ class NoFiles(Files):
     async def keep_images(self, *_: Any) -> list[str]:
         return []
 
-    async def keep_files(self, *_: Any) -> list[dict[str, Any]]:
-        return []
+    async def keep_files(self, *_: Any) -> Kept:
+        return Kept([], [], [])
 
 
 class TracedCalls(Calls):

@@ -39,10 +39,13 @@ class Folder:
         self._seen = self._scan()
 
     def changes(self) -> Changes:
-        """Regular files written or gone since the last call of this method, at most 64 of each."""
+        """Regular files written (newest first) or gone since the last call of this method: 64 of each."""
         now, before = self._scan(), self._seen
         self._seen = now
-        written = [(path, marks[1]) for path, marks in now.items() if before.get(path) != marks]
+        changed = [path for path, marks in now.items() if before.get(path) != marks]
+        # What packs many others up comes last; the clock of a file system is too coarse to tell alone.
+        changed.sort(key=lambda path: (now[path][3], now[path][0]), reverse=True)
+        written = [(path, now[path][1]) for path in changed]
         gone = [path for path in before if path not in now]
         return Changes(written[:MAX_REPORTED], gone[:MAX_REPORTED])
 

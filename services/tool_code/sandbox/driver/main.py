@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # BLAS threads eat the process limit
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "PIP_NO_INDEX": "1",  # there is no network: it need not try for a minute
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
 
 

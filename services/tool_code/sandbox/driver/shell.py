@@ -4,6 +4,7 @@ import base64
 import gc
 import importlib
 import os
+import re
 import sys
 import types
 import warnings
@@ -18,6 +19,9 @@ from traitlets import Type
 from traitlets.config import Config
 
 IMAGES = ("image/png", "image/jpeg")
+INSTALLING = re.compile(
+    r"^\s*(\S*python\S*\s+-m\s+)?(pip3?|conda|mamba|uv(\s+pip)?|apt(-get)?)\s+(-\S+\s+)*(install|add|download)\b"
+)
 ShowImage = Callable[[str, bytes], None]
 
 
@@ -70,6 +74,9 @@ class CodeShell(InteractiveShell):
 
     def system(self, cmd: str) -> None:
         """!command: straight to our streams; the usual way needs a terminal."""
+        if INSTALLING.search(cmd):  # would try for a minute
+            sys.stdout.write("There is no network here: nothing can be installed. Use what is there.\n")
+            return
         sys.stdout.flush()
         self.system_raw(self.var_expand(cmd, depth=1))  # type: ignore[no-untyped-call]
 

@@ -238,8 +238,8 @@ class Supervisor:
         else:
             error = claim.get("error")
             status = claim.get("status")
-            if status == "interrupted":
-                status = "timeout_interrupted" if call.interrupted else "error"
+            if call.interrupted:  # also where the code, or a command of its shell, made light of it
+                status = "timeout_interrupted"
             if status not in ("ok", "error", "exit", "timeout_interrupted"):
                 status = "error"
             self._finish(str(status), error=str(error)[:200] if error else None)
