@@ -88,6 +88,29 @@ def test_with_everything_on_it_scales_as_the_manifests_do() -> None:
     assert {"claimName": "index"} in claims
 
 
+def reached(values: dict[str, Any]) -> dict[str, list[int]]:
+    """By service, the ports that its network policy lets it connect to, beside names."""
+    policies = [m for m in rendered(with_values(EXISTING, values)) if m["kind"] == "NetworkPolicy"]
+    return {
+        policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: [
+            port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"] if port["port"] != 53
+        ]
+        for policy in policies
+    }
+
+
+def test_network_policies_let_through_what_the_settings_name() -> None:
+    assert reached({})["tool-code"] == [9092, 9093, 27017], "code that escapes its sandbox reaches no web"
+    everything = reached(EVERYTHING)
+    assert everything["tool-code"] == [9092, 9093, 27017, 4318, 80, 443, 8000]
+    assert {frozenset(ports) for ports in everything.values()} == {frozenset(everything["tool-code"])}
+    own = {
+        "kafka": {"bootstrap": "b1.example:9096,b2.example:9096"},
+        "traces": {"url": "https://t.example/v1"},
+    }
+    assert reached(own)["tool-code"] == [9092, 9093, 27017, 9096, 443]
+
+
 def test_secrets_are_those_that_exist_or_those_given() -> None:
     assert [m for m in rendered(EXISTING) if m["kind"] == "Secret"] == []
     given = {name: {"secret": {"THREADMILL_MONGO_URL": "mongodb://m"}} for name in SERVICES}

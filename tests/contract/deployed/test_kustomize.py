@@ -42,6 +42,10 @@ def test_everything_is_denied_that_no_policy_allows() -> None:
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     allowed = [port["port"] for rule in policies["tool-code"]["egress"] for port in rule["ports"]]
     assert sorted(allowed) == [9092, 9093, 27017], "code that escapes its sandbox reaches no web"
+    for policy in kustomized("overlays/production"):
+        if policy["kind"] == "NetworkPolicy" and policy["metadata"]["name"] in SERVICES:
+            ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+            assert 443 in ports, "every service reads the files, which are in S3 there"
     assert all(
         "to" in rule or rule["ports"] for policy in policies.values() for rule in policy.get("egress", [])
     )

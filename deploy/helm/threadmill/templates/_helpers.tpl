@@ -34,6 +34,20 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{ get (dict "gateway" "8080" "run-orchestrator" "8081" "tool-code" "8082" "tool-retrieval" "8083") . }}
 {{- end }}
 
+{{/* where every service goes: Kafka's usual ports and its own, MongoDB, the collector of traces */}}
+{{- define "threadmill.ports" -}}
+{{- $ports := list "9092" "9093" "27017" -}}
+{{- range splitList "," .Values.kafka.bootstrap }}{{ $ports = append $ports (splitList ":" (trim .) | last) }}{{ end -}}
+{{- with .Values.traces.url -}}
+{{- $url := urlParse . -}}
+{{- $own := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) -}}
+{{- $ports = append $ports (default (get (dict "http" "80" "https" "443") $url.scheme) $own) -}}
+{{- end -}}
+{{- range $ports | uniq }}
+- port: {{ . }}
+{{- end }}
+{{- end }}
+
 {{- define "threadmill.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
