@@ -1,7 +1,7 @@
 """What goes wrong, as the API says it: ``{"error": {"message", "type", "param", "code"}}``."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -76,8 +76,13 @@ async def _on_known_error(_: Request, error: Exception) -> JSONResponse:
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     """Parameters of the path and the query; bodies are checked in ``body.py``."""
     assert isinstance(error, RequestValidationError)
-    problems = [{**problem, "loc": problem["loc"][1:]} for problem in error.errors()]
+    problems = [{**problem, "loc": _place(problem["loc"])} for problem in error.errors()]
     return answer(invalid_request(problems, {}))
+
+
+def _place(loc: Sequence[int | str]) -> tuple[int | str, ...]:
+    """Without where the parameter was found, and without the brackets of an array's name."""
+    return tuple(step.removesuffix("[]") if isinstance(step, str) else step for step in loc[1:])
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:

@@ -106,6 +106,8 @@ class Draft:
             await self.deltas.send(*image_delta(run.step, index, image))
 
     async def _take_call(self, piece: CallPiece) -> None:
+        if self.calls and piece.index not in self.calls and not self.ledger.run.settings.parallel_tool_calls:
+            return  # not every model's server knows the setting
         if not self.calls:
             await self._show(self.text.finish())
             await self.deltas.flush()

@@ -146,6 +146,15 @@ async def test_a_faulty_reply_is_said_to_be_one(bench: Bench, pieces: list[Piece
         await bench.take(*pieces)
 
 
+async def test_calls_that_may_not_be_parallel_are_one(bench: Bench) -> None:
+    run = bench.ledger.run
+    bench.ledger.run = run.evolve(settings=run.settings.evolve(parallel_tool_calls=False))
+    more = [CallPiece(1, "weather", '{"a'), CallPiece(0, "", "}"), CallPiece(1, "", '":1}')]
+    run = await bench.take(CallPiece(0, "weather", "{"), *more, End("tool_calls", USAGE))
+    assert [call.input for call in run.steps[0].calls] == ["{}"]
+    assert streamed_calls(bench) == {0: ("arguments", "{}")}
+
+
 async def test_a_call_without_arguments_has_none(bench: Bench) -> None:
     run = await bench.take(CallPiece(0, "weather", ""), End("tool_calls", USAGE))
     assert (run.steps[0].calls[0].input, run.status) == ("{}", "requires_action")

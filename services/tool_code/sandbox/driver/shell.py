@@ -123,6 +123,8 @@ def run_cell(shell: CodeShell, code: str) -> tuple[str, str | None]:
     """Run one call's code; its status and the name of the error that ended it."""
     shell.cell = code
     outcome = shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
+    with suppress(Exception):
+        _show_figures()
     error = outcome.error_before_exec or outcome.error_in_exec
     if error is None:
         return "ok", None
@@ -131,6 +133,13 @@ def run_cell(shell: CodeShell, code: str) -> tuple[str, str | None]:
     if isinstance(error, SystemExit):
         return "exit", None
     return "error", type(error).__name__
+
+
+def _show_figures() -> None:
+    """Show what the inline backend would have shown, had the code not chosen Agg, as much code does."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot and pyplot.get_backend().lower() == "agg" and pyplot.get_fignums():
+        importlib.import_module("matplotlib_inline.backend_inline").show(close=True)
 
 
 def _shell(part: DisplayHook | DisplayPublisher) -> CodeShell:
