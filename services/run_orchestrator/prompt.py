@@ -18,6 +18,7 @@ Prompt: TypeAlias = dict[str, Any]  # arguments of a chat completion, without mo
 
 IMAGE_BYTES = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
 FILES = "Uploaded files, in the working directory of the code:"
+NOTHING_SAID = "You are a helpful assistant."  # models refuse a prompt without a message
 CODE_TOOL = {
     "type": "function",
     "function": {
@@ -63,7 +64,7 @@ def build_prompt(run: Run, thread: Sequence[Document], beside: Beside = BARE) ->
         messages.append({"role": "system", "content": "\n\n".join(filter(None, told))})
     messages += [_said(message) for message in thread]
     messages += _done(run.steps, beside.passages)
-    prompt: Prompt = {"messages": messages}
+    prompt: Prompt = {"messages": messages or [{"role": "system", "content": NOTHING_SAID}]}
     optional = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,

@@ -10,6 +10,7 @@ from services.run_orchestrator.files import code_file_ids
 from services.run_orchestrator.passages import NOTHING, Passages
 from services.run_orchestrator.prompt import (
     CODE_TOOL,
+    NOTHING_SAID,
     Beside,
     build_prompt,
     completion_budget,
@@ -34,6 +35,7 @@ from tests.unit.run_samples import (
     calls_made,
 )
 
+UNASKED: Json = {"role": "system", "content": NOTHING_SAID}
 INTERPRETER: Json = {"type": "code_interpreter"}
 WEATHER: Json = {"type": "function", "function": {"name": "weather", "description": None, "strict": False}}
 
@@ -66,6 +68,11 @@ def test_without_instructions_there_is_no_system_message(instructions: str | Non
     ]
 
 
+def test_a_run_on_an_empty_thread_says_something_to_the_model() -> None:
+    """Version 1 has such runs, and models refuse a prompt without a message."""
+    assert build_prompt(configured(instructions=None), [])["messages"] == [UNASKED]
+
+
 def test_a_user_s_images_go_along_and_files_do_not() -> None:
     image: Json = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "auto"}}
     file: Json = {"type": "image_file", "image_file": {"file_id": "file_1"}}
@@ -96,7 +103,7 @@ def test_a_user_s_images_go_along_and_files_do_not() -> None:
     ],
 )
 def test_settings_are_sent_where_they_were_made(settings: Json, sent: Json) -> None:
-    assert build_prompt(configured(**settings), []) == {"messages": [], **sent}
+    assert build_prompt(configured(**settings), []) == {"messages": [UNASKED], **sent}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,7 @@ def test_settings_are_sent_where_they_were_made(settings: Json, sent: Json) -> N
     ],
 )
 def test_tools_are_offered(tools: tuple[Json, ...], settings: Json, sent: Json) -> None:
-    assert build_prompt(configured(tools=tools, **settings), []) == {"messages": [], **sent}
+    assert build_prompt(configured(tools=tools, **settings), []) == {"messages": [UNASKED], **sent}
 
 
 BY_NAME: Json = {"type": "function", "function": {"name": "weather"}}
@@ -203,7 +210,7 @@ def test_a_search_is_told_with_its_queries_and_what_it_found(answer: Json, told:
 
 @pytest.mark.parametrize("lost", [WRITING, CALLING, TOLD])
 def test_what_a_lost_attempt_wrote_is_not_told(lost: Run) -> None:
-    assert build_prompt(after(lost, f.Restarted(0, NOW)), [])["messages"] == []
+    assert build_prompt(after(lost, f.Restarted(0, NOW)), [])["messages"] == [UNASKED]
 
 
 def test_a_budget_shrinks_with_what_was_used() -> None:

@@ -16,7 +16,7 @@ from services.gateway.lookup import check_named, find_assistant, find_run, find_
 from services.gateway.metadata import merged
 from services.gateway.paging import Paging
 from services.gateway.routes import answers
-from services.gateway.run_changes import cancel, event_before, outputs_of, status_of, submit
+from services.gateway.run_changes import cancel, event_before, outputs_of, submit
 from services.gateway.run_creation import add_messages, new_run, require_idle, require_input, start
 from services.gateway.search_content import SearchContent
 from services.gateway.settings import Settings
@@ -266,7 +266,7 @@ def _add_changes(router: APIRouter, routes: RunRoutes, door: Door) -> None:
         body = await read_body(request, caller.version, ModifyRunV1, ModifyRun)
         run = await find_run(stores, caller, thread_id, run_id)
         if not run.ended:
-            raise InvalidRequest(f"Cannot update run with status '{status_of(run)}'.")
+            raise InvalidRequest(f"Cannot update run with status '{run.status}'.")
         metadata = merged(run.metadata, body.metadata)
         if metadata != run.metadata:
             await stores.runs.set_metadata(run, metadata)
