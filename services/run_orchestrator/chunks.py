@@ -13,12 +13,13 @@ def pieces(chunk: Json) -> list[Piece]:
     """Raises FaultyReply: the chunk is none."""
     found: list[Piece] = []
     delta = _dict(_choice(chunk).get("delta"))
-    if content := _text(delta.get("content")):
-        found.append(Text(content))
+    for field in ("content", "refusal"):  # what a model says when it refuses is an answer, too
+        if said := _text(delta.get(field)):
+            found.append(Text(said))
     for call in _list(delta.get("tool_calls")):
         function = _dict(call).get("function")
         if function is not None:
-            name, arguments = (_text(_dict(function).get(field)) for field in ("name", "arguments"))
+            name, arguments = (_text(_dict(function).get(part)) for part in ("name", "arguments"))
             found.append(CallPiece(_number(_dict(call).get("index")), name, arguments))
     return found
 

@@ -44,6 +44,7 @@ def call(**function: str) -> Json:
         ({"content": ""}, []),
         ({"content": "Hi"}, [Text("Hi")]),
         ({"content": "\ud83d"}, [Text("\ufffd")]),
+        ({"content": None, "refusal": "I won't"}, [Text("I won't")]),
         (call(name="f", arguments=""), [CallPiece(3, "f", "")]),
         (call(arguments='{"a"'), [CallPiece(3, "", '{"a"')]),
         (call(arguments="\ud83d"), [CallPiece(3, "", "\ufffd")]),
