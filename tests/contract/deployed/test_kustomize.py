@@ -109,5 +109,9 @@ def test_alerts_ask_for_metrics_that_there_are() -> None:
     asked = {name for alert in alerts for name in re.findall("threadmill_[a-z_]+", alert["expr"])}
     assert asked
     assert asked <= names
+    lowest = {name for alert in alerts for name in re.findall(r"min\((threadmill_\w+)", alert["expr"])}
+    assert lowest == {"threadmill_broker_up"}, (
+        "every process shows every gauge: 0 where it has nothing to say"
+    )
     chart = yaml.safe_load((K8S.parent / "helm/threadmill/files/alerts.yaml").read_text())
     assert chart == rules["spec"], "the chart has the same"
