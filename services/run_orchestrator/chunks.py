@@ -11,11 +11,9 @@ from shared.runs.model import Json, Usage
 
 def pieces(chunk: Json) -> list[Piece]:
     """Raises FaultyReply: the chunk is none."""
-    found: list[Piece] = []
     delta = _dict(_choice(chunk).get("delta"))
-    for field in ("content", "refusal"):  # what a model says when it refuses is an answer, too
-        if said := _text(delta.get(field)):
-            found.append(Text(said))
+    said = (_text(delta.get(field)) for field in ("content", "refusal"))  # a refusal is an answer, too
+    found: list[Piece] = [Text(text) for text in said if text]
     for call in _list(delta.get("tool_calls")):
         function = _dict(call).get("function")
         if function is not None:
