@@ -236,6 +236,12 @@ async def test_images_become_files_once(orchestrator: Orchestrator, library: Lib
     assert request.project_id == "p"
 
 
+async def test_a_figure_left_open_under_agg_is_shown(orchestrator: Orchestrator) -> None:
+    code = "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+    await orchestrator.ask(code, thread=thread())
+    assert [output["type"] for output in (await orchestrator.result()).outputs] == ["image"]
+
+
 async def test_files_that_the_code_writes_are_kept(orchestrator: Orchestrator, library: Library) -> None:
     mine, given = thread(), await upload(library, "given.csv", b"x")
     write = (

@@ -3,6 +3,7 @@
 import base64
 import gc
 import importlib
+import io
 import os
 import re
 import sys
@@ -124,7 +125,7 @@ def run_cell(shell: CodeShell, code: str) -> tuple[str, str | None]:
     shell.cell = code
     outcome = shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
     with suppress(Exception):
-        _show_figures()
+        _show_figures(shell)
     error = outcome.error_before_exec or outcome.error_in_exec
     if error is None:
         return "ok", None
@@ -135,11 +136,15 @@ def run_cell(shell: CodeShell, code: str) -> tuple[str, str | None]:
     return "error", type(error).__name__
 
 
-def _show_figures() -> None:
+def _show_figures(shell: CodeShell) -> None:
     """Show what the inline backend would have shown, had the code not chosen Agg, as much code does."""
     pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot and pyplot.get_backend().lower() == "agg" and pyplot.get_fignums():
-        importlib.import_module("matplotlib_inline.backend_inline").show(close=True)
+    if pyplot and pyplot.get_backend().lower() == "agg":
+        for number in pyplot.get_fignums():
+            drawn = io.BytesIO()
+            pyplot.figure(number).savefig(drawn, format="png", bbox_inches="tight")
+            _publish(shell, {"image/png": drawn.getvalue()})
+        pyplot.close("all")
 
 
 def _shell(part: DisplayHook | DisplayPublisher) -> CodeShell:
